@@ -1,0 +1,1 @@
+//! Contract of `acl`: see docs/ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Contract of `cli`: see docs/ARCHITECTURE.md.

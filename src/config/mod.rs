@@ -1,0 +1,18 @@
+//! The configuration language, without any feature: words, `.if` blocks, sections of directives,
+//! diagnostics, and the shape of a keyword.
+//!
+//! `text -> words -> .if blocks -> directives -> feature structs (as written)`. A feature (a module of a
+//! higher row) owns its [`Keyword`] table; the parse function of a keyword stores what was written in the
+//! feature's own struct inside the [`Section`]. Names are resolved later, by `proxy`.
+
+mod diag;
+mod directive;
+mod keyword;
+mod section;
+mod tables;
+
+pub use diag::{Diagnostic, Diagnostics, Loc, Severity};
+pub use directive::{Directive, Word};
+pub use keyword::{Keyword, ParseCx, ParseFn, Sections, Status};
+pub use section::{Feature, Section, SectionKind};
+pub use tables::{Entry, Tables};

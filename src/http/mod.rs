@@ -1,0 +1,1 @@
+//! Contract of `http`: see docs/ARCHITECTURE.md.

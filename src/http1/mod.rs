@@ -1,0 +1,1 @@
+//! Contract of `http1`: see docs/ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Contract of `log`: see docs/ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Contract of `net`: see docs/ARCHITECTURE.md.

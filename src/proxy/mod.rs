@@ -1,0 +1,1 @@
+//! Contract of `proxy`: see docs/ARCHITECTURE.md.

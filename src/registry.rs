@@ -1,0 +1,1 @@
+//! Gathers the tables of every feature; the only file that names them all.

@@ -1,0 +1,1 @@
+//! Contract of `rules`: see docs/ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Contract of `runtime`: see docs/ARCHITECTURE.md.

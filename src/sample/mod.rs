@@ -1,0 +1,1 @@
+//! Contract of `sample`: see docs/ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Contract of `stats`: see docs/ARCHITECTURE.md.

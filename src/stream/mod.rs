@@ -1,0 +1,1 @@
+//! Contract of `stream`: see docs/ARCHITECTURE.md.

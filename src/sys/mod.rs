@@ -1,0 +1,2 @@
+//! All unsafe code: system calls, ring mapping, pipes, memfd, affinity. Everything here has a safe face.
+#![allow(unsafe_code)]
