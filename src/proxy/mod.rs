@@ -1,1 +1,3 @@
 //! Contract of `proxy`: see docs/ARCHITECTURE.md.
+
+pub mod check;
