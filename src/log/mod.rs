@@ -1,1 +1,21 @@
-//! Contract of `log`: see docs/ARCHITECTURE.md.
+//! Logs: log-format strings, the lines built from them, and the way to syslog receivers.
+//!
+//! Every line is a compiled [`LogFormat`] rendered over [`LogFields`] (what the stream knows) and the
+//! stream's sample context: `option httplog`, `tcplog`, `httpslog`, `httplog clf` and the default line are
+//! formats like any other. Sending never blocks: what a receiver does not take is dropped and counted.
+
+mod capture;
+mod conf;
+mod fields;
+mod format;
+mod level;
+mod logger;
+mod target;
+
+pub use capture::{CaptureDecl, Captures, CookieCapture};
+pub use conf::{ProxyLog, resolve, resolve_global};
+pub use fields::{LogAddr, LogFields, Origin, Timeline};
+pub use format::{LogFormat, Step};
+pub use level::{FACILITIES, Facility, LEVELS, Level, LevelOverride};
+pub use logger::{dropped_total, emit_system, exchange, flush};
+pub use target::{Sample, SyslogFormat, Target, TargetAddr};
