@@ -81,10 +81,6 @@ impl Fields {
         });
     }
 
-    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
-        &mut self.list
-    }
-
     #[inline]
     fn field(&self, index: usize) -> Field<'_> {
         let e = &self.list[index];

@@ -12,5 +12,5 @@ pub fn parse_request(
     _relax: Relax,
     _out: &mut RequestHead,
 ) -> Result<Parsed, RequestError> {
-    todo!()
+    todo!("{:?}", _out.scan)
 }

@@ -12,5 +12,5 @@ pub fn parse_response(
     _request_method: Method,
     _out: &mut ResponseHead,
 ) -> Result<Parsed, ResponseError> {
-    todo!()
+    todo!("{:?}", _out.scan)
 }
