@@ -1,1 +1,15 @@
-//! Contract of `net`: see docs/ARCHITECTURE.md.
+//! Sockets, listeners, splice pipes and datagram senders over the thread's ring.
+
+mod listener;
+mod opts;
+mod pipe;
+mod socket;
+mod udp;
+
+pub use crate::sys::addr::SockAddr;
+pub use crate::sys::buf::{RecvBuf, SendBuf};
+pub use listener::Listener;
+pub use opts::{BindOpts, ConnectOpts, Keepalive, Source, UnixOwner};
+pub use pipe::Pipe;
+pub use socket::Socket;
+pub use udp::Datagram;

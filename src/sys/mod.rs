@@ -1,2 +1,5 @@
 //! All unsafe code: system calls, ring mapping, pipes, memfd, affinity. Everything here has a safe face.
 #![allow(unsafe_code)]
+
+pub mod addr;
+pub mod buf;
