@@ -19,6 +19,16 @@ impl Word {
         String::from_utf8_lossy(&self.bytes)
     }
 
+    /// The place of `len` bytes at `at` inside the word's value. Exact when the word was written without quotes,
+    /// escapes and variables; the whole word otherwise.
+    pub fn sub(&self, at: usize, len: usize) -> Loc {
+        if self.loc.len as usize == self.bytes.len() && at + len <= self.bytes.len() {
+            Loc { col: self.loc.col + at as u32, len: len.max(1) as u32, ..self.loc }
+        } else {
+            self.loc
+        }
+    }
+
     /// True when the word is exactly `s`.
     pub fn is(&self, s: &str) -> bool {
         self.bytes == s.as_bytes()

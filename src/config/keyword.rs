@@ -1,6 +1,6 @@
 //! The shape of a keyword: one table entry, owned by the feature that it configures.
 
-use super::{Diagnostics, Directive, Entry, Section, Tables};
+use super::{Entry, ParseCx};
 
 /// Sections in which a keyword may stand: a bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,12 @@ impl Sections {
     pub const HTTP_ERRORS: Sections = Sections(0x400);
     pub const PROGRAM: Sections = Sections(0x800);
     pub const LOG_FORWARD: Sections = Sections(0x1000);
+    pub const LOG_PROFILE: Sections = Sections(0x2000);
+    pub const CRT_STORE: Sections = Sections(0x4000);
+    pub const TRACES: Sections = Sections(0x8000);
+    pub const FCGI_APP: Sections = Sections(0x10000);
+    pub const HEALTHCHECK: Sections = Sections(0x20000);
+    pub const ACME: Sections = Sections(0x40000);
     /// `listen` is frontend and backend in one: keywords of either stand in it.
     pub const PROXY: Sections = Sections(2 | 4 | 8);
     pub const fn or(self, o: Sections) -> Sections {
@@ -80,16 +86,4 @@ impl Entry for Keyword {
     fn name(&self) -> &'static str {
         self.name
     }
-}
-
-/// What a parse function gets.
-pub struct ParseCx<'a> {
-    /// The directive.
-    pub dir: &'a Directive,
-    /// The section it stands in.
-    pub section: &'a mut Section,
-    /// The collector.
-    pub diags: &'a mut Diagnostics,
-    /// Tables of fetches, converters, actions, options: everything that features registered.
-    pub tables: &'a Tables,
 }

@@ -7,12 +7,22 @@
 
 mod diag;
 mod directive;
+mod env;
 mod keyword;
+mod load;
+mod parse_cx;
+mod render;
 mod section;
+pub mod suggest;
 mod tables;
+pub mod words;
 
 pub use diag::{Diagnostic, Diagnostics, Loc, Severity};
 pub use directive::{Directive, Word};
-pub use keyword::{Keyword, ParseCx, ParseFn, Sections, Status};
+pub use env::Env;
+pub use keyword::{Keyword, ParseFn, Sections, Status};
+pub use load::{LoadOptions, Loaded, Sources, load, load_str};
+pub use parse_cx::{DefaultPath, LoadState, ParseCx};
+pub use render::render;
 pub use section::{Feature, Section, SectionKind};
 pub use tables::{Entry, Tables};
