@@ -1,3 +1,35 @@
-//! Contract of `proxy`: see docs/ARCHITECTURE.md.
+//! Frontends, backends, listeners and servers: what was configured ([`Snapshot`], immutable), what is going
+//! on ([`Live`], atomics only), and the pure decisions between the two: balancing, queueing, cookies,
+//! connection reuse.
+//!
+//! ```text
+//! sections --resolve()--> Snapshot (Arc)      immutable, names resolved to ids
+//!                         Live     (Arc)      fixed-size records of atomics, one per server, proxy, listener
+//!                         Queues   (Arc)      who waits for a server
+//!                         Balancer            one per thread: derived tables, rebuilt when an epoch changes
+//! ```
 
+pub mod balance;
 pub mod check;
+pub mod cookie;
+pub mod live;
+pub mod pool;
+pub mod queue;
+
+mod ids;
+mod listener;
+mod options;
+mod resolve;
+mod server;
+mod snapshot;
+
+pub use ids::{ListenerId, ProxyId, ServerId};
+pub use listener::{ListenerAccess, ListenerConf, ListenerSocket, UnixOwner};
+pub use live::Live;
+pub use options::{
+    ConnOptions, ErrorPage, ErrorPages, ForwardedFor, HttpClose, HttpOptions, HttpReuse, Mode, RetryOn,
+    Splice, TcpKeepAlive, Timeouts,
+};
+pub use resolve::resolve;
+pub use server::{Server, SourceAddr, UseSource};
+pub use snapshot::{Backend, Frontend, Proxy, Snapshot};

@@ -1,0 +1,86 @@
+//! `balance`, `hash-type` and `hash-balance-factor` as configured.
+
+/// `balance`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// Dynamic weighted round robin.
+    #[default]
+    RoundRobin,
+    /// Round robin over a static map.
+    StaticRr,
+    /// The fewest sessions per weight.
+    LeastConn,
+    /// The first server (by id) with a free slot.
+    First,
+    /// Hash of the client's address.
+    Source,
+    /// Hash of the URI.
+    Uri {
+        /// `whole`: the query too.
+        whole: bool,
+        /// `path-only`: without scheme and authority.
+        path_only: bool,
+        /// `len`: at most that many bytes; 0: all.
+        len: usize,
+        /// `depth`: at most that many directories; 0: all.
+        depth: usize,
+    },
+    /// Hash of a parameter of the query.
+    UrlParam {
+        /// Its name.
+        name: Vec<u8>,
+        /// `check_post`: look into the body of a POST too.
+        check_post: bool,
+    },
+    /// Hash of a request header.
+    Header {
+        /// Its name.
+        name: Vec<u8>,
+        /// `use_domain_only`: only the main part of a host name.
+        domain_only: bool,
+    },
+    /// Random, the least loaded of several draws.
+    Random {
+        /// How many servers are drawn.
+        draws: u32,
+    },
+    /// Stay with the current server as long as it works (3.x `sticky`).
+    Sticky,
+}
+
+/// `hash-type`: what the key is mapped with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HashMethod {
+    /// An array of all usable servers.
+    #[default]
+    MapBased,
+    /// A ring with many points per server.
+    Consistent,
+}
+
+/// `hash-type`: the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum HashFunction {
+    #[default]
+    Sdbm,
+    Djb2,
+    Wt6,
+    Crc32,
+    None,
+}
+
+/// Everything about balancing.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct BalanceConf {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Key to server.
+    pub method: HashMethod,
+    /// Bytes to key.
+    pub function: HashFunction,
+    /// `avalanche`: mix the key once more.
+    pub avalanche: bool,
+    /// `hash-balance-factor`, percent of the mean load that a server may carry; 0: off.
+    pub balance_factor: u32,
+}

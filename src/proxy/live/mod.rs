@@ -1,0 +1,136 @@
+//! What is going on: fixed-size records of atomics, no pointers, so that the whole can lie in shared memory.
+//!
+//! Two kinds of records. *Shared* state is what decisions need at once on every thread: sessions of a server,
+//! its state, its weight, the queue lengths. *Counters* have one block per thread with a single writer (a plain
+//! load and store, no locked instruction) and are summed on read. Rates are not counted at all: whoever calls
+//! [`Live::tick`] once a second derives them from the counters.
+
+mod change;
+mod counters;
+mod state;
+
+pub use change::Changed;
+pub use counters::{
+    BackendCounters, BackendTotals, Counter, FrontendCounters, FrontendTotals, ListenerCounters,
+    ListenerTotals, Mean, MeanTotal, ProcessCounters, ProcessTotals, ServerCounters, ServerTotals,
+};
+pub use state::{
+    AdminFlags, BackendState, FrontendState, Gauge, ListenerState, ProcessState, Rate, ServerState,
+    ServerStatus,
+};
+
+use super::{ListenerId, ProxyId, ServerId, Snapshot};
+
+/// Every record. Indexed by the ids of the snapshot that it was made for.
+pub struct Live {
+    /// The process.
+    pub process: ProcessState,
+    /// Shared server state.
+    pub servers: Box<[ServerState]>,
+    /// Shared state of the server side of each proxy (unused records for pure frontends).
+    pub backends: Box<[BackendState]>,
+    /// Shared state of the client side of each proxy (unused records for pure backends).
+    pub frontends: Box<[FrontendState]>,
+    /// Shared listener state.
+    pub listeners: Box<[ListenerState]>,
+    /// One block per thread.
+    pub threads: Box<[ThreadCounters]>,
+}
+
+/// The counters that one thread writes.
+pub struct ThreadCounters {
+    /// The process.
+    pub process: ProcessCounters,
+    /// Servers.
+    pub servers: Box<[ServerCounters]>,
+    /// Server sides.
+    pub backends: Box<[BackendCounters]>,
+    /// Client sides.
+    pub frontends: Box<[FrontendCounters]>,
+    /// Listeners.
+    pub listeners: Box<[ListenerCounters]>,
+}
+
+impl Live {
+    /// Records for `snapshot` and `threads` threads, in the state of a fresh start: servers up (down when they
+    /// have no address), `disabled` ones in maintenance, weights as configured.
+    pub fn new(snapshot: &Snapshot, threads: usize) -> Live {
+        let n = snapshot.proxies.len();
+        let live = Live {
+            process: ProcessState::default(),
+            servers: make(snapshot.servers.len()),
+            backends: make(n),
+            frontends: make(n),
+            listeners: make(snapshot.listeners.len()),
+            threads: (0..threads.max(1))
+                .map(|_| ThreadCounters {
+                    process: ProcessCounters::default(),
+                    servers: make(snapshot.servers.len()),
+                    backends: make(n),
+                    frontends: make(n),
+                    listeners: make(snapshot.listeners.len()),
+                })
+                .collect(),
+        };
+        for px in &snapshot.proxies {
+            for srv in px.backend.iter().flat_map(|b| &b.servers) {
+                live.server(srv.id).start(srv);
+            }
+        }
+        live
+    }
+
+    /// Shared state of a server.
+    pub fn server(&self, id: ServerId) -> &ServerState {
+        &self.servers[id.index()]
+    }
+
+    /// Shared state of a server side.
+    pub fn backend(&self, id: ProxyId) -> &BackendState {
+        &self.backends[id.index()]
+    }
+
+    /// Shared state of a client side.
+    pub fn frontend(&self, id: ProxyId) -> &FrontendState {
+        &self.frontends[id.index()]
+    }
+
+    /// Shared state of a listener.
+    pub fn listener(&self, id: ListenerId) -> &ListenerState {
+        &self.listeners[id.index()]
+    }
+
+    /// The counters that thread `index` writes.
+    pub fn thread(&self, index: usize) -> &ThreadCounters {
+        &self.threads[index]
+    }
+
+    /// A server's counters, summed.
+    pub fn server_totals(&self, id: ServerId) -> ServerTotals {
+        ServerTotals::sum(self.threads.iter().map(|t| &t.servers[id.index()]))
+    }
+
+    /// A server side's counters, summed.
+    pub fn backend_totals(&self, id: ProxyId) -> BackendTotals {
+        BackendTotals::sum(self.threads.iter().map(|t| &t.backends[id.index()]))
+    }
+
+    /// A client side's counters, summed.
+    pub fn frontend_totals(&self, id: ProxyId) -> FrontendTotals {
+        FrontendTotals::sum(self.threads.iter().map(|t| &t.frontends[id.index()]))
+    }
+
+    /// A listener's counters, summed.
+    pub fn listener_totals(&self, id: ListenerId) -> ListenerTotals {
+        ListenerTotals::sum(self.threads.iter().map(|t| &t.listeners[id.index()]))
+    }
+
+    /// The process's counters, summed.
+    pub fn process_totals(&self) -> ProcessTotals {
+        ProcessTotals::sum(self.threads.iter().map(|t| &t.process))
+    }
+}
+
+fn make<T: Default>(n: usize) -> Box<[T]> {
+    std::iter::repeat_with(T::default).take(n).collect()
+}

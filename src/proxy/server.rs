@@ -1,0 +1,103 @@
+//! One server as configured.
+
+use std::time::Duration;
+
+use crate::base::SockAddr;
+use crate::config::Loc;
+
+use super::check::ServerCheck;
+use super::{ProxyId, ServerId};
+
+/// `usesrc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UseSource {
+    /// `client`: the client's address and port.
+    Client,
+    /// `clientip`: the client's address, any port.
+    ClientIp,
+    /// `hdr_ip(name[,occ])`: an address from a request header.
+    HeaderIp {
+        /// Header name.
+        name: Vec<u8>,
+        /// Occurrence: from 1, negative from the end.
+        occurrence: i32,
+    },
+    /// A fixed foreign address.
+    Address(SockAddr),
+}
+
+/// `source`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SourceAddr {
+    /// Local address to bind before connecting.
+    pub addr: Option<SockAddr>,
+    /// Local port range, both ends included; 0-0: any port.
+    pub ports: (u16, u16),
+    /// Transparent proxying.
+    pub usesrc: Option<UseSource>,
+    /// `interface`: `SO_BINDTODEVICE`.
+    pub interface: Option<String>,
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its position in the live records.
+    pub id: ServerId,
+    /// The backend it belongs to.
+    pub proxy: ProxyId,
+    /// Its position in `Backend::servers`.
+    pub index: usize,
+    /// Name.
+    pub name: String,
+    /// `id`, or the automatic number (from 1 in each backend).
+    pub uuid: u32,
+    /// The host as written, when it was a name.
+    pub hostname: Option<String>,
+    /// Where to connect. `None`: the name did not resolve and `init-addr` lets it start down.
+    pub addr: Option<SockAddr>,
+    /// The port was written as `+n` or `-n`, or not at all: it is added to the client's destination port.
+    pub port_offset: Option<i32>,
+    /// Configured weight, 0 to 256.
+    pub weight: u32,
+    /// `maxconn`: concurrent sessions; 0: no limit.
+    pub maxconn: u32,
+    /// `minconn`: lower bound of the dynamic limit; equal to `maxconn` when not dynamic.
+    pub minconn: u32,
+    /// `maxqueue`: waiters on this server; 0: no limit.
+    pub maxqueue: u32,
+    /// `backup`.
+    pub backup: bool,
+    /// `disabled`: starts in maintenance.
+    pub disabled: bool,
+    /// `non-stick`.
+    pub non_stick: bool,
+    /// `cookie` value.
+    pub cookie: Option<Vec<u8>>,
+    /// `redir` prefix: GET and HEAD are answered with a 302 to this prefix and the URI.
+    pub redir: Option<Vec<u8>>,
+    /// `source`; the backend's when `None`.
+    pub source: Option<SourceAddr>,
+    /// `slowstart`: how long the weight climbs after the server came up.
+    pub slowstart: Option<Duration>,
+    /// Health checks, as written; what is `None` has the manual's default.
+    pub check: ServerCheck,
+    /// `track`: whose state this server follows.
+    pub track: Option<ServerId>,
+    /// `send-proxy` version: 0, 1 or 2.
+    pub send_proxy: u8,
+    /// `pool-max-conn`: idle connections kept, over all threads; `None`: no limit.
+    pub pool_max_conn: Option<u32>,
+    /// `pool-low-conn`: below this number of idle connections a thread does not take another thread's.
+    pub pool_low_conn: u32,
+    /// `pool-purge-delay`: half of the idle connections go after this time unused.
+    pub pool_purge_delay: Duration,
+    /// `max-reuse`: requests per connection; `None`: no limit.
+    pub max_reuse: Option<u32>,
+    /// `tcp-ut`: `TCP_USER_TIMEOUT`.
+    pub tcp_user_timeout: Option<Duration>,
+    /// `tfo`.
+    pub tfo: bool,
+    /// The `server` line.
+    pub loc: Loc,
+}
