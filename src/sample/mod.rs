@@ -1,1 +1,31 @@
-//! Contract of `sample`: see docs/ARCHITECTURE.md.
+//! Samples: typed values, the fetches that yield them and the converters that transform them.
+//!
+//! An [`Expr`] (`req.hdr(host),lower,field(1,:)`) is compiled when the configuration is loaded and
+//! evaluated against a [`Ctx`]. [`Fetch`] and [`Converter`] are table entries; `entry.rs` shows how to
+//! add one. Evaluation calls no allocator in the steady state: values borrow from the message or live in
+//! pooled scratch memory ([`Buf`]).
+
+mod argparse;
+mod args;
+mod buf;
+mod cast;
+mod ctx;
+mod entry;
+mod expr;
+mod near;
+mod place;
+mod regexes;
+mod types;
+mod vars;
+
+pub use args::{Arg, ArgType, Args, NameRef, NameRefs, RefKind, Target};
+pub use buf::{Buf, Scratch};
+pub use cast::{cast, parse_int, parse_ip, to_bin, to_int, to_ip, to_str, to_v4, to_v6};
+pub use ctx::{BodyView, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, ServerCount, ServerIdx};
+pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
+pub use expr::{Expr, ExprCx};
+pub use near::{did_you_mean, nearest};
+pub use place::{Needs, Place};
+pub use regexes::{compile_regex, expand};
+pub use types::{Sample, Type};
+pub use vars::{ProcVars, Scope, Value, VarName, VarStore};
