@@ -22,7 +22,7 @@ pub use directive::{Directive, Word};
 pub use env::Env;
 pub use keyword::{Keyword, ParseFn, Sections, Status};
 pub use load::{LoadOptions, Loaded, Sources, load, load_str};
-pub use parse_cx::{DefaultPath, LoadState, ParseCx};
+pub use parse_cx::{DefaultPath, LoadState, ParseCx, Shared};
 pub use render::render;
 pub use section::{Feature, Section, SectionKind};
 pub use tables::{Entry, Tables};

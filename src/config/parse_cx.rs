@@ -3,8 +3,11 @@
 //! Every `expect_*` method reports what is wrong, with a caret, and returns `None`; a parse function then
 //! simply returns: `let Some(n) = cx.expect_int("a number of connections", 0..=i64::MAX) else { return };`
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Diagnostic, Diagnostics, Directive, Env, Loc, Section, Tables, Word};
@@ -26,6 +29,27 @@ pub struct LoadState {
     pub default_path: DefaultPath,
     /// `-dD`: diagnostic warnings are wanted.
     pub diag_mode: bool,
+    /// What features share over all sections of this load (files read once, numbering).
+    pub shared: Shared,
+}
+
+/// One value per type, made at first use; clones share the values.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+
+impl Shared {
+    /// The value of type `T`.
+    pub fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut map = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let slot = map.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        slot.clone().downcast().expect("the map is keyed by the type of its value")
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// `default-path`: where relative paths start.

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::base::duration::{self, Unit};
+use crate::base::size;
 use crate::config::Loc;
 
 use super::{Arg, ArgType, ExprCx, RefKind, VarName, cast};
@@ -82,8 +84,14 @@ pub(super) fn check(
     Ok(match ty {
         ArgType::Str => Arg::Str(bytes.into()),
         ArgType::Int => Arg::Int(parse_strict_int(bytes).ok_or_else(wrong)?),
-        ArgType::Time => Arg::Int(parse_unit(bytes, TIME_UNITS).ok_or_else(wrong)?),
-        ArgType::Size => Arg::Int(parse_unit(bytes, SIZE_UNITS).ok_or_else(wrong)?),
+        ArgType::Time => {
+            let d = duration::parse(&text, Unit::Ms).map_err(|e| format!("{e} in '{text}'"))?;
+            Arg::Int(i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+        }
+        ArgType::Size => {
+            let n = size::parse(&text).map_err(|e| format!("{e} in '{text}'"))?;
+            Arg::Int(i64::try_from(n).unwrap_or(i64::MAX))
+        }
         ArgType::Ip4 => match cast::parse_ip(bytes) {
             Some(a @ IpAddr::V4(_)) => Arg::Ip(a),
             _ => return Err(wrong()),
@@ -108,45 +116,6 @@ pub(super) fn check(
 
 fn parse_strict_int(b: &[u8]) -> Option<i64> {
     std::str::from_utf8(b).ok()?.parse().ok()
-}
-
-const TIME_UNITS: &[(&str, i64, i64)] = &[
-    ("us", 1, 1000),
-    ("ms", 1, 1),
-    ("s", 1000, 1),
-    ("m", 60_000, 1),
-    ("h", 3_600_000, 1),
-    ("d", 86_400_000, 1),
-];
-const SIZE_UNITS: &[(&str, i64, i64)] = &[
-    ("k", 1 << 10, 1),
-    ("K", 1 << 10, 1),
-    ("m", 1 << 20, 1),
-    ("M", 1 << 20, 1),
-    ("g", 1 << 30, 1),
-    ("G", 1 << 30, 1),
-];
-
-fn parse_unit(b: &[u8], units: &[(&str, i64, i64)]) -> Option<i64> {
-    let t = std::str::from_utf8(b).ok()?;
-    let end = t.find(|c: char| !c.is_ascii_digit()).unwrap_or(t.len());
-    let v: i64 = t[..end].parse().ok()?;
-    match &t[end..] {
-        "" => Some(v),
-        unit => {
-            let (_, mul, div) = units.iter().find(|(u, ..)| *u == unit)?;
-            v.checked_mul(*mul).map(|v| v.div_ceil_signed(*div))
-        }
-    }
-}
-
-trait DivCeil {
-    fn div_ceil_signed(self, d: i64) -> i64;
-}
-impl DivCeil for i64 {
-    fn div_ceil_signed(self, d: i64) -> i64 {
-        (self + d - 1) / d
-    }
 }
 
 /// `24` or `255.255.255.0`.

@@ -12,14 +12,9 @@ use super::{Buf, ProcVars, Scope, VarStore};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProxyIdx(pub u32);
 
-/// A server: its proxy and its index there.
+/// A server, counted over all proxies of the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServerIdx {
-    /// The backend.
-    pub proxy: ProxyIdx,
-    /// Position in the backend's server list.
-    pub server: u32,
-}
+pub struct ServerIdx(pub u32);
 
 /// The buffered part of a message body, transfer coding removed.
 #[derive(Clone, Copy, Debug, Default)]

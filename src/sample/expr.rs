@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{Diagnostics, Entry, Loc, ParseCx, Tables, Word};
+use crate::config::{Diagnostics, Entry, LoadState, Loc, ParseCx, Section, Tables, Word, suggest};
 
-use super::near::did_you_mean;
 use super::{
     ArgType, Args, Converter, Ctx, Fetch, NameRef, NameRefs, Place, RefKind, Sample, Type, argparse, cast,
 };
@@ -15,27 +14,34 @@ pub struct ExprCx<'a> {
     pub tables: &'a Tables,
     /// Errors.
     pub diags: &'a mut Diagnostics,
-    /// Names of proxies, servers and tables that have to be resolved later.
-    pub refs: &'a mut NameRefs,
+    /// The section: names that have to be resolved later are recorded there ([`NameRefs`]).
+    pub section: &'a mut Section,
+    /// The loader's state: base of relative paths, what is shared by the whole load.
+    pub state: &'a mut LoadState,
     /// Where the expression is used.
     pub place: Place,
 }
 
 impl<'a> ExprCx<'a> {
-    /// From what a keyword's parse function gets. References are recorded in the section.
+    /// From what a keyword's parse function gets.
     pub fn of(cx: &'a mut ParseCx<'_>, place: Place) -> ExprCx<'a> {
-        ExprCx { tables: cx.tables, diags: cx.diags, refs: cx.section.feature::<NameRefs>(), place }
+        ExprCx { tables: cx.tables, diags: cx.diags, section: cx.section, state: cx.state, place }
     }
 
     /// Record a name for later resolution.
     pub fn reference(&mut self, kind: RefKind, name: &str, loc: Loc) -> Arc<NameRef> {
-        self.refs.add(kind, name, loc)
+        self.section.feature::<NameRefs>().add(kind, name, loc)
     }
 
     /// The same with another place.
     pub fn at(&mut self, place: Place) -> ExprCx<'_> {
-        ExprCx { tables: self.tables, diags: self.diags, refs: self.refs, place }
+        ExprCx { tables: self.tables, diags: self.diags, section: self.section, state: self.state, place }
     }
+}
+
+/// `did you mean 'x'?`, when a known name is near.
+pub fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    suggest::closest(name, known).map(|k| format!("did you mean '{k}'?"))
 }
 
 /// One converter of an expression.
@@ -70,13 +76,13 @@ struct Inner {
     loc: Loc,
 }
 
-/// The place of a byte of a word in the source line; exact when the word has no quotes or escapes.
-pub(crate) fn loc_at(loc: Loc, offset: usize, len: usize) -> Loc {
-    let offset = u32::try_from(offset).unwrap_or(0);
-    if loc.len > 0 && offset >= loc.len {
+/// The place of `len` bytes at `offset` of a text that stands at `loc`. Exact when it was written without
+/// quotes and escapes; the whole text otherwise.
+pub(crate) fn loc_at(text: &[u8], loc: Loc, offset: usize, len: usize) -> Loc {
+    if loc.len as usize != text.len() || offset > text.len() {
         return loc;
     }
-    Loc { col: loc.col + offset, len: u32::try_from(len).unwrap_or(1).max(1), ..loc }
+    Loc { col: loc.col + offset as u32, len: len.min(text.len() - offset).max(1) as u32, ..loc }
 }
 
 fn is_name_byte(c: u8) -> bool {
@@ -93,7 +99,7 @@ impl Expr {
         let (e, used) = Expr::parse_prefix(cx, &word.bytes, word.loc)?;
         if used < word.bytes.len() {
             let rest = String::from_utf8_lossy(&word.bytes[used..]);
-            let loc = loc_at(word.loc, used, word.bytes.len() - used);
+            let loc = loc_at(&word.bytes, word.loc, used, word.bytes.len() - used);
             cx.diags.error(loc, format!("unexpected '{rest}' after expression '{}'", e.text()));
             return None;
         }
@@ -114,7 +120,7 @@ impl Expr {
             }
             let (steps, end) = parse_steps(cx, &w.bytes, 0, w.loc, e.out())?;
             if end < w.bytes.len() {
-                let loc = loc_at(w.loc, end, w.bytes.len() - end);
+                let loc = loc_at(&w.bytes, w.loc, end, w.bytes.len() - end);
                 cx.diags.error(loc, format!("unexpected text after converter '{name}'"));
                 return None;
             }
@@ -143,17 +149,17 @@ impl Expr {
         }
         let Some(fetch) = cx.tables.find::<Fetch>(&name) else {
             let near = did_you_mean(&name, cx.tables.all::<Fetch>().iter().map(|f| f.name));
-            let d = cx.diags.error(loc_at(loc, 0, end), format!("unknown sample fetch '{name}'"));
+            let d = cx.diags.error(loc_at(text, loc, 0, end), format!("unknown sample fetch '{name}'"));
             if let Some(h) = near {
                 d.help(h);
             }
             return None;
         };
         let (e, used) = Expr::with_fetch(cx, fetch, text, end, loc)?;
-        if !fetch.needs.has(e.0.fetch.needs) || !cx.place.has.has(fetch.needs) {
+        if !cx.place.has.has(fetch.needs) {
             cx.diags
                 .error(
-                    loc_at(loc, 0, end),
+                    loc_at(text, loc, 0, end),
                     format!(
                         "sample fetch '{}' may not be used in {} because it needs {}, which is not available there",
                         e.text(),
@@ -183,7 +189,7 @@ impl Expr {
             (Vec::new(), at)
         };
         let shown = String::from_utf8_lossy(&text[..at]).into_owned();
-        let loc = loc_at(loc, 0, at);
+        let loc = loc_at(text, loc, 0, at);
         Some((Expr(Arc::new(Inner { fetch, args, steps: steps.into(), text: shown, loc })), at))
     }
 
@@ -303,7 +309,7 @@ fn parse_steps(
     loop {
         let end = name_end(text, at);
         let name = String::from_utf8_lossy(&text[at..end]).into_owned();
-        let here = loc_at(loc, at, end - at);
+        let here = loc_at(text, loc, at, end - at);
         let Some(converter) = cx.tables.find::<Converter>(&name) else {
             let near = did_you_mean(&name, cx.tables.all::<Converter>().iter().map(|c| c.name));
             let what = if name.is_empty() {
@@ -346,13 +352,16 @@ fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Lo
     let (raw, next) = match argparse::split(text, at) {
         Ok(x) => x,
         Err((offset, message)) => {
-            cx.diags.error(loc_at(loc, offset, 1), format!("{message} in the arguments of {kind} '{name}'"));
+            cx.diags.error(
+                loc_at(text, loc, offset, 1),
+                format!("{message} in the arguments of {kind} '{name}'"),
+            );
             return None;
         }
     };
     if raw.len() < min {
         let expected = types[raw.len()].name();
-        let here = loc_at(loc, at, next - at);
+        let here = loc_at(text, loc, at, next - at);
         cx.diags.error(
             here,
             format!("missing argument {} of {kind} '{name}' (expected: {expected})", raw.len() + 1),
@@ -360,7 +369,7 @@ fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Lo
         return None;
     }
     if raw.len() > types.len() {
-        let here = loc_at(loc, raw[types.len()].offset, raw[types.len()].bytes.len());
+        let here = loc_at(text, loc, raw[types.len()].offset, raw[types.len()].bytes.len());
         let message = match types.len() {
             0 => format!("{kind} '{name}' takes no argument"),
             1 => format!("{kind} '{name}' takes one argument only"),
@@ -371,7 +380,7 @@ fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Lo
     }
     let mut list = Vec::with_capacity(raw.len());
     for (i, a) in raw.iter().enumerate() {
-        let here = loc_at(loc, a.offset, a.bytes.len());
+        let here = loc_at(text, loc, a.offset, a.bytes.len());
         match argparse::check(cx, types[i], &a.bytes, here, i < min) {
             Ok(arg) => list.push(arg),
             Err(message) => {
@@ -385,7 +394,7 @@ fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Lo
         && let Err((i, message)) = prepare(cx, &mut args)
     {
         let (offset, len) = raw.get(i).map_or((at, next - at), |a| (a.offset, a.bytes.len()));
-        let here = loc_at(loc, offset, len);
+        let here = loc_at(text, loc, offset, len);
         cx.diags.error(here, format!("invalid argument {} of {kind} '{name}': {message}", i + 1));
         return None;
     }

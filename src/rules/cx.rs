@@ -1,0 +1,57 @@
+//! What actions may change.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::http::{RequestHead, ResponseHead};
+use crate::log::LevelOverride;
+use crate::sample::Ctx;
+
+/// A timeout of the running stream that `set-timeout` changes.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutKind {
+    Client,
+    Connect,
+    Queue,
+    Server,
+    Tarpit,
+    Tunnel,
+}
+
+/// The live stream as actions see it. Implemented by the stream; what it cannot do stays at the default,
+/// which does nothing.
+pub trait MessageCx: Ctx {
+    /// The same object for expressions.
+    fn ctx(&self) -> &dyn Ctx;
+    /// The request head, to be changed.
+    fn request_mut(&mut self) -> Option<&mut RequestHead> {
+        None
+    }
+    /// The response head, to be changed.
+    fn response_mut(&mut self) -> Option<&mut ResponseHead> {
+        None
+    }
+    /// `set-src`, `set-src-port`.
+    fn set_src(&mut self, _addr: SocketAddr) {}
+    /// `set-dst`, `set-dst-port`.
+    fn set_dst(&mut self, _addr: SocketAddr) {}
+    /// `set-log-level`.
+    fn set_log_level(&mut self, _level: LevelOverride) {}
+    /// `set-timeout`.
+    fn set_timeout(&mut self, _which: TimeoutKind, _value: Duration) {}
+    /// `set-retries`.
+    fn set_retries(&mut self, _n: u32) {}
+    /// `set-mark`, `set-fc-mark`: SO_MARK of the client connection.
+    fn set_mark(&mut self, _mark: u32) {}
+    /// `set-tos`, `set-fc-tos`: IP_TOS of the client connection.
+    fn set_tos(&mut self, _tos: u8) {}
+    /// `early-hint`: one field of a 103 response; `last` when the next rule is no early hint.
+    fn early_hint(&mut self, _name: &[u8], _value: &[u8], _last: bool) {}
+    /// `disable-l7-retry`.
+    fn disable_l7_retry(&mut self) {}
+    /// `set-priority-class`, already in -2047..2047.
+    fn set_priority_class(&mut self, _class: i32) {}
+    /// `set-priority-offset`, in milliseconds.
+    fn set_priority_offset(&mut self, _ms: i32) {}
+}

@@ -1,0 +1,84 @@
+//! What a rule set decided.
+
+use std::time::Duration;
+
+use crate::sample::Scratch;
+
+/// The end of a rule set's evaluation.
+#[derive(Debug)]
+pub enum Verdict<'r> {
+    /// No rule ended it: go on.
+    Continue,
+    /// `allow`, `accept`: go on, and skip the rest of this set.
+    Allow,
+    /// More input may change the outcome: call again with the same position when there is more, or when
+    /// the inspect delay is over.
+    Wait,
+    /// `wait-for-body`: buffer the body, then call again with the same position.
+    WaitForBody {
+        /// At most this long.
+        time: Duration,
+        /// Until this many bytes are buffered; 0: the whole body or a full buffer.
+        at_least: u64,
+    },
+    /// `pause`: call again with the same position after this time.
+    Pause(Duration),
+    /// `deny`, `block`: answer; the stream counts a denied message.
+    Deny(&'r Answer),
+    /// `tarpit`: the same after the tarpit timeout.
+    Tarpit(&'r Answer),
+    /// `return`: answer; not an error.
+    Return(&'r Answer),
+    /// `redirect`.
+    Redirect(Redirect<'r>),
+    /// `auth`: 401 (407 for proxies) with this realm.
+    Auth {
+        /// The realm.
+        realm: &'r [u8],
+    },
+    /// `reject`: close without an answer.
+    Reject,
+    /// `silent-drop`: make the connection vanish without a packet.
+    SilentDrop,
+    /// `tcp-response content close`: close the server connection.
+    Close,
+    /// `switch-mode http`.
+    SwitchToHttp,
+    /// `expect-proxy layer4`.
+    ExpectProxy,
+    /// `use-service NAME`.
+    UseService(&'r str),
+}
+
+/// An answer that we give ourselves.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Content-Type of a body that is not a whole message.
+    pub content_type: Option<Vec<u8>>,
+    /// Body.
+    pub body: AnswerBody,
+}
+
+/// Where the body comes from.
+#[derive(Clone, Debug)]
+pub enum AnswerBody {
+    /// The proxy's error page for the status, or the built-in one.
+    ErrorPage,
+    /// No body.
+    Empty,
+    /// As written or read from a file.
+    Bytes(Vec<u8>),
+}
+
+/// A redirect, its location ready.
+#[derive(Debug)]
+pub struct Redirect<'r> {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Value of `Location`.
+    pub location: Scratch,
+    /// Value of a `Set-Cookie`.
+    pub set_cookie: Option<&'r [u8]>,
+}
