@@ -16,6 +16,7 @@ thread_local! {
 
 /// Scratch memory from this thread's pool; goes back on drop.
 #[derive(Default)]
+#[derive(Debug)]
 pub struct Scratch(Vec<u8>);
 
 impl Scratch {
