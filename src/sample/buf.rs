@@ -15,8 +15,7 @@ thread_local! {
 }
 
 /// Scratch memory from this thread's pool; goes back on drop.
-#[derive(Default)]
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct Scratch(Vec<u8>);
 
 impl Scratch {
