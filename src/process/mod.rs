@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+pub mod args;
+
 /// Entry point of `haring`.
 pub fn main() -> ExitCode {
     ExitCode::SUCCESS
