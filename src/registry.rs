@@ -1,1 +1,11 @@
 //! Gathers the tables of every feature; the only file that names them all.
+
+use crate::config::Tables;
+use crate::proxy;
+
+/// Every table of every feature.
+pub fn tables() -> Tables {
+    let mut tables = Tables::default();
+    tables.add(proxy::check::keywords::KEYWORDS);
+    tables
+}

@@ -4,10 +4,17 @@
 //! A check is `bytes to send` and `bytes received -> verdict`; verdicts go through [`health::Health`], which
 //! says when a server changes state. Sockets and the clock appear in `run` only.
 
+pub mod dialogue;
 pub mod health;
+mod http_answer;
+pub mod keywords;
+pub mod protocols;
 pub mod raw;
+pub mod rules;
 pub mod status;
 
+pub use dialogue::{ANSWER_BYTES_MAX, Dialogue, Todo, error_words};
 pub use health::{Change, Health, Verdict};
-pub use raw::{CheckKind, Observe, OnError, ProxyCheck, ServerCheck};
+pub use raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
+pub use rules::Outcome;
 pub use status::CheckStatus;

@@ -1,9 +1,9 @@
-//! What is written about checks: on `server` lines, and in the proxy section.
-
-use std::net::IpAddr;
-use std::time::Duration;
+//! What a proxy section says about checks, as written, and the rule set that comes of it.
 
 use crate::config::Loc;
+
+use super::protocols;
+use super::rules::{Connect, Expect, Match, Payload, Ruleset, Send, Step};
 
 /// Which dialogue a check holds (`option httpchk`, `option mysql-check`, ...).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -34,74 +34,32 @@ pub enum CheckKind {
     SslHello,
 }
 
-/// `observe layer4|layer7`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observe {
-    /// Connection attempts count.
-    Layer4,
-    /// HTTP answers count.
-    Layer7,
+/// The request of `option httpchk` or `http-check send`; what is `None` was not written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpSend {
+    /// Method.
+    pub method: Option<Vec<u8>>,
+    /// URI.
+    pub uri: Option<Vec<u8>>,
+    /// Version.
+    pub version: Option<Vec<u8>>,
+    /// Fields.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Body.
+    pub body: Option<Vec<u8>>,
+    /// `comment`.
+    pub comment: Option<String>,
 }
 
-/// `on-error`: what happens when `error-limit` errors were observed in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// Check at `fastinter`.
-    Fastinter,
-    /// One failed check, and `fastinter`.
-    #[default]
-    FailCheck,
-    /// As if the next failed check would take it down.
-    SuddenDeath,
-    /// Down at once, and `fastinter`.
-    MarkDown,
-}
-
-/// Check options of a `server` line. Each is `None` until written, so that `default-server` can be laid below.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ServerCheck {
-    /// `check` / `no-check`.
-    pub enabled: Option<bool>,
-    /// `inter`.
-    pub inter: Option<Duration>,
-    /// `fastinter`.
-    pub fastinter: Option<Duration>,
-    /// `downinter`.
-    pub downinter: Option<Duration>,
-    /// `rise`.
-    pub rise: Option<u32>,
-    /// `fall`.
-    pub fall: Option<u32>,
-    /// `port`: checks only.
-    pub port: Option<u16>,
-    /// `addr`: checks (and the agent, unless `agent-addr`).
-    pub addr: Option<IpAddr>,
-    /// Port given with `addr ip:port`.
-    pub addr_port: Option<u16>,
-    /// `observe`.
-    pub observe: Option<Observe>,
-    /// `error-limit`.
-    pub error_limit: Option<u32>,
-    /// `on-error`.
-    pub on_error: Option<OnError>,
-    /// `on-marked-down shutdown-sessions`.
-    pub shutdown_on_down: Option<bool>,
-    /// `on-marked-up shutdown-backup-sessions`.
-    pub shutdown_backup_on_up: Option<bool>,
-    /// `track [backend/]server`.
-    pub track: Option<(String, Loc)>,
-    /// `check-send-proxy`.
-    pub send_proxy: Option<bool>,
-    /// `agent-check`.
-    pub agent: Option<bool>,
-    /// `agent-port`.
-    pub agent_port: Option<u16>,
-    /// `agent-addr`.
-    pub agent_addr: Option<IpAddr>,
-    /// `agent-inter`.
-    pub agent_inter: Option<Duration>,
-    /// `agent-send`.
-    pub agent_send: Option<Vec<u8>>,
+/// One `http-check` rule.
+#[derive(Clone, Debug)]
+pub enum HttpRule {
+    /// `connect`.
+    Connect(Connect),
+    /// `send`.
+    Send(HttpSend),
+    /// `expect`.
+    Expect(Expect),
 }
 
 /// What a proxy section says about checks.
@@ -109,10 +67,129 @@ pub struct ServerCheck {
 pub struct ProxyCheck {
     /// The dialogue.
     pub kind: CheckKind,
-    /// `option log-health-checks`.
-    pub log_results: bool,
+    /// Request line of `option httpchk`.
+    pub http_request: HttpSend,
+    /// `http-check` rules in order.
+    pub http_rules: Vec<HttpRule>,
+    /// `tcp-check` rules in order.
+    pub tcp_rules: Vec<Step>,
+    /// The section that wrote the rules: another one that writes its own drops those it got from `defaults`.
+    pub http_owner: Option<Loc>,
+    /// The same for `tcp_rules`.
+    pub tcp_owner: Option<Loc>,
+    /// The last `http-check comment` or `tcp-check comment`.
+    pub comment: Option<String>,
     /// `http-check disable-on-404`.
     pub disable_on_404: bool,
     /// `http-check send-state`.
     pub send_state: bool,
+}
+
+impl ProxyCheck {
+    /// The rule set of the section's servers.
+    pub fn ruleset(&self) -> Ruleset {
+        match &self.kind {
+            CheckKind::Tcp => protocols::tcp(),
+            CheckKind::TcpRules => self.tcp_ruleset(),
+            CheckKind::Http => self.http_ruleset(),
+            CheckKind::Smtp(hello) => protocols::smtp(hello),
+            CheckKind::Mysql { user, post_41 } => protocols::mysql(user.as_deref(), *post_41),
+            CheckKind::Pgsql(user) => protocols::pgsql(user),
+            CheckKind::Redis => protocols::redis(),
+            CheckKind::Ldap => protocols::ldap(),
+            CheckKind::SslHello => protocols::ssl_hello(),
+        }
+    }
+
+    fn implicit_connect() -> Step {
+        Step::Connect(Connect { implicit: true, default_options: true, ..Connect::default() })
+    }
+
+    fn tcp_ruleset(&self) -> Ruleset {
+        let mut steps = self.tcp_rules.clone();
+        if !matches!(steps.first(), Some(Step::Connect(_))) {
+            steps.insert(0, Self::implicit_connect());
+        }
+        Ruleset { steps, numbered: true, ..Ruleset::default() }
+    }
+
+    fn http_ruleset(&self) -> Ruleset {
+        let mut steps = Vec::new();
+        let mut sent = false;
+        let mut answered = true;
+        if !matches!(self.http_rules.first(), Some(HttpRule::Connect(_))) {
+            steps.push(Self::implicit_connect());
+        }
+        for rule in &self.http_rules {
+            match rule {
+                HttpRule::Connect(connect) => steps.push(Step::Connect(connect.clone())),
+                HttpRule::Send(send) => {
+                    // The first request takes what it does not say from `option httpchk`.
+                    let base = if sent { HttpSend::default() } else { self.http_request.clone() };
+                    steps.push(send.over(base).step());
+                    sent = true;
+                    answered = false;
+                }
+                HttpRule::Expect(expect) => {
+                    if !sent {
+                        steps.push(self.http_request.clone().step());
+                        sent = true;
+                    }
+                    steps.push(Step::Expect(expect.clone()));
+                    answered = true;
+                }
+            }
+        }
+        if !sent {
+            steps.push(self.http_request.clone().step());
+            answered = false;
+        }
+        if !answered {
+            steps.push(Step::Expect(Expect::new(Match::Status(vec![(200, 399)]))));
+        }
+        Ruleset { steps, numbered: false, disable_on_404: self.disable_on_404, send_state: self.send_state }
+    }
+}
+
+impl HttpSend {
+    /// This request, with what it leaves open taken from `base`.
+    fn over(&self, base: HttpSend) -> HttpSend {
+        HttpSend {
+            method: self.method.clone().or(base.method),
+            uri: self.uri.clone().or(base.uri),
+            version: self.version.clone().or(base.version),
+            fields: base.fields.into_iter().chain(self.fields.iter().cloned()).collect(),
+            body: self.body.clone().or(base.body),
+            comment: self.comment.clone().or(base.comment),
+        }
+    }
+
+    /// The request in bytes. `Connection: close` is added to requests whose version would keep the connection.
+    fn step(self) -> Step {
+        let or = |part: &Option<Vec<u8>>, default: &[u8]| part.clone().unwrap_or_else(|| default.to_vec());
+        let version = or(&self.version, b"HTTP/1.0");
+        let request_line = [or(&self.method, b"OPTIONS"), or(&self.uri, b"/"), version.clone()];
+        let mut head = request_line.join(&b' ');
+        head.extend_from_slice(b"\r\n");
+        let mut has_connection = false;
+        for (name, value) in &self.fields {
+            let framing = name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"transfer-encoding");
+            if framing && self.body.is_some() {
+                continue;
+            }
+            has_connection |= name.eq_ignore_ascii_case(b"connection");
+            head.extend_from_slice(&[name.as_slice(), b": ", value, b"\r\n"].concat());
+        }
+        let mut tail = Vec::new();
+        if let Some(body) = &self.body {
+            tail.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+        }
+        if version == b"HTTP/1.1" && !has_connection {
+            tail.extend_from_slice(b"connection: close\r\n");
+        }
+        tail.extend_from_slice(b"\r\n");
+        tail.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        Step::Send(Send { payload: Payload::Http { head, tail }, comment: self.comment })
+    }
 }
