@@ -11,10 +11,12 @@ pub mod keywords;
 pub mod protocols;
 pub mod raw;
 pub mod rules;
+mod server;
 pub mod status;
 
 pub use dialogue::{ANSWER_BYTES_MAX, Dialogue, Todo, error_words};
 pub use health::{Change, Health, Verdict};
 pub use raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
 pub use rules::Outcome;
+pub use server::{Observe, OnError, ServerCheck};
 pub use status::CheckStatus;
