@@ -1,9 +1,9 @@
 //! Limits that several layers share. Relations between them are asserted here, at compile time.
 
-/// Bytes of one configuration line, as HAProxy's `LINESIZE`.
-pub const CONFIG_LINE_MAX: usize = 2048;
-/// Words of one configuration line; further ones are an error.
-pub const CONFIG_WORDS_MAX: usize = 64;
+/// Bytes of one configuration line. HAProxy has no fixed limit; this one stops a file that is no text.
+pub const CONFIG_LINE_MAX: usize = 1 << 20;
+/// Words of one configuration line (HAProxy: 64, which long address lists outgrow).
+pub const CONFIG_WORDS_MAX: usize = 4096;
 /// Nested `.if` blocks.
 pub const CONFIG_IF_DEPTH_MAX: usize = 1024;
 /// `tune.bufsize` when nothing is said, bytes.

@@ -47,3 +47,18 @@ pub struct Directive {
     /// The whole line's location.
     pub loc: Loc,
 }
+
+impl Directive {
+    /// A directive of `words` (one at least); `no` or `default` in front of another word is cut off.
+    pub fn new(mut words: Vec<Word>) -> Directive {
+        let first = words[0].loc;
+        let last = words[words.len() - 1].loc;
+        let loc = Loc { len: (last.col + last.len).saturating_sub(first.col), ..first };
+        let negated = words.len() > 1 && words[0].is("no");
+        let defaulted = words.len() > 1 && words[0].is("default");
+        if negated || defaulted {
+            words.remove(0);
+        }
+        Directive { words, negated, defaulted, loc }
+    }
+}

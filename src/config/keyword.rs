@@ -27,6 +27,8 @@ impl Sections {
     pub const FCGI_APP: Sections = Sections(0x10000);
     pub const HEALTHCHECK: Sections = Sections(0x20000);
     pub const ACME: Sections = Sections(0x40000);
+    pub const PROXY_FRONT: Sections = Sections(2 | 4);
+    pub const PROXY_BACK: Sections = Sections(2 | 8);
     /// `listen` is frontend and backend in one: keywords of either stand in it.
     pub const PROXY: Sections = Sections(2 | 4 | 8);
     pub const fn or(self, o: Sections) -> Sections {

@@ -16,6 +16,11 @@ pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, c)| c)
 }
 
+/// The hint that names `best`.
+pub fn did_you_mean(best: &str) -> String {
+    format!("did you mean '{best}'?")
+}
+
 /// Edit distance with transposition of neighbours (optimal string alignment).
 pub fn distance(a: &[u8], b: &[u8]) -> usize {
     let width = b.len() + 1;
