@@ -4,18 +4,24 @@
 //! stream's sample context: `option httplog`, `tcplog`, `httpslog`, `httplog clf` and the default line are
 //! formats like any other. Sending never blocks: what a receiver does not take is dropped and counted.
 
+pub mod builtin;
 mod capture;
 mod conf;
+mod date;
+mod escape;
 mod fields;
 mod format;
 mod level;
 mod logger;
+mod render;
 mod target;
+mod var;
 
 pub use capture::{CaptureDecl, Captures, CookieCapture};
 pub use conf::{ProxyLog, resolve, resolve_global};
+pub use date::load_time_zone;
 pub use fields::{LogAddr, LogFields, Origin, Timeline};
-pub use format::{LogFormat, Step};
+pub use format::{LogFormat, Step, Usage};
 pub use level::{FACILITIES, Facility, LEVELS, Level, LevelOverride};
 pub use logger::{dropped_total, emit_system, exchange, flush};
 pub use target::{Sample, SyslogFormat, Target, TargetAddr};
