@@ -1,11 +1,12 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::proxy;
+use crate::{log, proxy};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
     let mut tables = Tables::default();
+    tables.add(log::keywords::KEYWORDS);
     tables.add(proxy::check::keywords::KEYWORDS);
     tables
 }

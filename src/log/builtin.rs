@@ -62,3 +62,22 @@ pub(super) fn default_line() -> LogFormat {
         Step::Accept,
     )
 }
+
+/// What stands in front of the message of a failed handshake: `127.0.0.1:56059 [03/Dec/2012:17:35:10.380] frt/`.
+pub(super) fn error_prefix() -> LogFormat {
+    let text = |t: &str| Item::Text(t.as_bytes().to_vec());
+    let value = |var| Item::Value { what: What::Var(var), flags: Default::default(), name: None, ty: None };
+    LogFormat::built_in(
+        vec![
+            value(Var::ClientIp),
+            text(":"),
+            value(Var::ClientPort),
+            text(" ["),
+            value(Var::AcceptDate),
+            text("] "),
+            value(Var::Frontend),
+            text("/"),
+        ],
+        Step::Accept,
+    )
+}

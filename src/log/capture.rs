@@ -74,13 +74,68 @@ pub struct CookieCapture {
 impl CookieCapture {
     /// The first matching cookie in the value of a `Cookie` header, cut to the allowed length.
     pub fn in_request<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        let _ = value;
-        todo!()
+        pairs(value).map(trim).find(|pair| pair.starts_with(self.prefix.as_bytes())).map(|p| self.cut(p))
     }
 
-    /// The cookie of a `Set-Cookie` header's value if it matches, cut to the allowed length.
+    /// The cookie of a `Set-Cookie` header's value if it matches, with its attributes, cut to the allowed length.
     pub fn in_response<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        let _ = value;
-        todo!()
+        let value = trim(value);
+        value.starts_with(self.prefix.as_bytes()).then(|| self.cut(value))
+    }
+
+    fn cut<'v>(&self, text: &'v [u8]) -> &'v [u8] {
+        &text[..text.len().min(self.len)]
+    }
+}
+
+/// The pairs of a `Cookie` value: separated by semicolons, except inside quotes.
+fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let mut quoted = false;
+        let end = text.iter().position(|c| {
+            quoted ^= *c == b'"';
+            *c == b';' && !quoted
+        });
+        let Some(end) = end else { return Some(text) };
+        rest = Some(&text[end + 1..]);
+        Some(&text[..end])
+    })
+}
+
+fn trim(s: &[u8]) -> &[u8] {
+    s.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_keep_what_fits_and_forget_on_reset() {
+        let mut c = Captures::default();
+        assert!(c.is_empty());
+        c.reset(2);
+        c.store(0, 4, b"abcdef");
+        c.store(7, 4, b"nowhere");
+        assert_eq!((c.get(0), c.get(1), c.get(7), c.len()), (Some(&b"abcd"[..]), None, None, 2));
+        c.store(1, 4, b"");
+        assert_eq!(c.iter().collect::<Vec<_>>(), [Some(&b"abcd"[..]), Some(b"")]);
+        c.reset(2);
+        assert_eq!(c.get(0), None);
+    }
+
+    #[test]
+    fn cookies_are_found_by_prefix_or_exactly() {
+        let by = |prefix: &str, len| CookieCapture { prefix: prefix.into(), len };
+        let value = b"a=1; ASPSESSIONX=abc; ASPSESSION=def";
+        assert_eq!(by("ASPSESSION", 63).in_request(value), Some(&b"ASPSESSIONX=abc"[..]));
+        assert_eq!(by("ASPSESSION=", 63).in_request(value), Some(&b"ASPSESSION=def"[..]));
+        assert_eq!(by("ASPSESSION", 13).in_request(value), Some(&b"ASPSESSIONX=a"[..]));
+        assert_eq!(by("B", 63).in_request(value), None);
+        assert_eq!(by("b=", 63).in_request(b"a=\"x; b=1\"; b=2"), Some(&b"b=2"[..]));
+        assert_eq!(by("S", 63).in_response(b" SID=1; path=/"), Some(&b"SID=1; path=/"[..]));
+        assert_eq!(by("S=", 63).in_response(b"SID=1"), None);
     }
 }
