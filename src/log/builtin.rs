@@ -26,7 +26,8 @@ pub const TCP_CLF: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp
 
 /// Compile a built-in format.
 pub(super) fn compile(cx: &mut ExprCx<'_>, text: &str, loc: Loc) -> Option<Arc<LogFormat>> {
-    LogFormat::parse(&mut cx.at(Place::LOG), &Word { bytes: text.as_bytes().to_vec(), loc }, Usage::Log).map(Arc::new)
+    LogFormat::parse(&mut cx.at(Place::LOG), &Word { bytes: text.as_bytes().to_vec(), loc }, Usage::Log)
+        .map(Arc::new)
 }
 
 /// [`TCP`], compiled: it holds variables only.

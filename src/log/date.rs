@@ -13,7 +13,8 @@ use crate::base::time::Wall;
 /// exchanges that end now.
 const REMEMBERED: usize = 8;
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// One second, in every shape that lines need.
 #[derive(Clone, Debug)]
@@ -64,7 +65,8 @@ pub(super) fn with_second<R>(t: Wall, f: impl FnOnce(&Second) -> R) -> R {
 impl Second {
     fn new(epoch: u64, zone: &TimeZone) -> Second {
         // Beyond the year 9999 there is no date to print; the epoch stands for it.
-        let stamp = i64::try_from(epoch).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or_default();
+        let stamp =
+            i64::try_from(epoch).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or_default();
         let utc = stamp.to_zoned(TimeZone::UTC).datetime();
         let here = stamp.to_zoned(zone.clone());
         let seconds = here.offset().seconds();
@@ -73,7 +75,8 @@ impl Second {
         let (oh, om) = (minutes / 60, minutes % 60);
         let time = |d: jiff::civil::DateTime| format!("{:02}:{:02}:{:02}", d.hour(), d.minute(), d.second());
         let month = |d: jiff::civil::DateTime| MONTHS[usize::from(d.month().unsigned_abs()) - 1];
-        let clf = |d: jiff::civil::DateTime| format!("{:02}/{}/{:04}:{}", d.day(), month(d), d.year(), time(d));
+        let clf =
+            |d: jiff::civil::DateTime| format!("{:02}/{}/{:04}:{}", d.day(), month(d), d.year(), time(d));
         Second {
             epoch,
             local: clf(local),
@@ -114,7 +117,10 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(-(3 * 3600 + 1800)).expect("in range"));
         let s = Second::new(1_233_922_329, &zone);
         assert_eq!((s.offset.as_str(), s.iso_offset.as_str()), ("-0330", "-03:30"));
-        assert_eq!((s.local.as_str(), s.gmt.as_str()), ("06/Feb/2009:08:42:09", "06/Feb/2009:12:12:09 +0000"));
+        assert_eq!(
+            (s.local.as_str(), s.gmt.as_str()),
+            ("06/Feb/2009:08:42:09", "06/Feb/2009:12:12:09 +0000")
+        );
     }
 
     #[test]

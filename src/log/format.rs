@@ -317,7 +317,10 @@ impl<'a, 'c> Parser<'a, 'c> {
         while at < end {
             let c = self.word.bytes[at];
             if !matches!(c, b'+' | b'-') {
-                let len = self.word.bytes[at..end].iter().position(|c| matches!(c, b'+' | b'-' | b',')).unwrap_or(end - at);
+                let len = self.word.bytes[at..end]
+                    .iter()
+                    .position(|c| matches!(c, b'+' | b'-' | b','))
+                    .unwrap_or(end - at);
                 let shown = String::from_utf8_lossy(&self.word.bytes[at..at + len]).into_owned();
                 if !shown.trim().is_empty() {
                     let (place, loc) = (self.cx.place.name, self.word.sub(at, len));
@@ -347,7 +350,13 @@ impl<'a, 'c> Parser<'a, 'c> {
         Some(flags)
     }
 
-    fn variable(&mut self, start: usize, name: Option<String>, ty: Option<ItemType>, flags: Flags) -> Option<()> {
+    fn variable(
+        &mut self,
+        start: usize,
+        name: Option<String>,
+        ty: Option<ItemType>,
+        flags: Flags,
+    ) -> Option<()> {
         let from = self.at;
         let len = self.word.bytes[from..].iter().position(|c| !c.is_ascii_alphanumeric());
         let end = len.map_or(self.word.bytes.len(), |l| from + l);
@@ -385,11 +394,23 @@ impl<'a, 'c> Parser<'a, 'c> {
         Some(())
     }
 
-    fn expression(&mut self, start: usize, name: Option<String>, ty: Option<ItemType>, flags: Flags) -> Option<()> {
+    fn expression(
+        &mut self,
+        start: usize,
+        name: Option<String>,
+        ty: Option<ItemType>,
+        flags: Flags,
+    ) -> Option<()> {
         let from = self.at + 1;
         let bytes = self.word.bytes.get(from..).unwrap_or_default();
-        let close = || self.word.bytes[from..].iter().position(|c| *c == b']').map_or(self.word.bytes.len(), |i| from + i + 1);
-        let Some((expr, used)) = Expr::parse_prefix(self.cx, bytes, self.word.sub(from, bytes.len().max(1))) else {
+        let close = || {
+            self.word.bytes[from..]
+                .iter()
+                .position(|c| *c == b']')
+                .map_or(self.word.bytes.len(), |i| from + i + 1)
+        };
+        let Some((expr, used)) = Expr::parse_prefix(self.cx, bytes, self.word.sub(from, bytes.len().max(1)))
+        else {
             self.at = close();
             return None;
         };

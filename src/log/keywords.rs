@@ -10,8 +10,8 @@ use crate::sample::ExprCx;
 use super::conf::{LineFormat, LogConf};
 use super::format::place_of;
 use super::{
-    CaptureDecl, CookieCapture, FACILITIES, FORMATS, Facility, LEVELS, Level, LogFormat, Sample, Target, Usage,
-    builtin,
+    CaptureDecl, CookieCapture, FACILITIES, FORMATS, Facility, LEVELS, Level, LogFormat, Sample, Target,
+    Usage, builtin,
 };
 
 /// Port of a receiver that names none.
@@ -95,8 +95,20 @@ pub static KEYWORDS: &[Keyword] = &[
         "no line for connections that sent nothing",
         parse_flag,
     ),
-    kw("option dontlog-normal", FRONT, "[no] option dontlog-normal", "lines for what went wrong only", parse_flag),
-    kw("option logasap", FRONT, "[no] option logasap", "write the line before the data is transferred", parse_flag),
+    kw(
+        "option dontlog-normal",
+        FRONT,
+        "[no] option dontlog-normal",
+        "lines for what went wrong only",
+        parse_flag,
+    ),
+    kw(
+        "option logasap",
+        FRONT,
+        "[no] option logasap",
+        "write the line before the data is transferred",
+        parse_flag,
+    ),
     kw(
         "option log-separate-errors",
         FRONT,
@@ -239,7 +251,8 @@ fn parse_target_addr(cx: &mut ParseCx<'_>) -> Option<SockAddr> {
 
 fn resolve_target(cx: &mut ParseCx<'_>, w: &Word, spec: &AddrSpec) -> Option<SockAddr> {
     if spec.transport == Some(Transport::Stream) {
-        cx.error(w.loc, "log targets over TCP are not implemented yet").help("use a UDP or unix datagram receiver");
+        cx.error(w.loc, "log targets over TCP are not implemented yet")
+            .help("use a UDP or unix datagram receiver");
         return None;
     }
     let port = match spec.ports {
@@ -252,13 +265,15 @@ fn resolve_target(cx: &mut ParseCx<'_>, w: &Word, spec: &AddrSpec) -> Option<Soc
             cx.error(w.loc, format!("log targets in rings ('ring@{name}') are not implemented yet"));
             None
         }
-        Host::Name(name, _) => match (name.as_str(), port).to_socket_addrs().ok().and_then(|mut a| a.next()) {
-            Some(a) => Some(SockAddr::Inet(a)),
-            None => {
-                cx.error(w.loc, format!("'log': could not resolve address '{name}'"));
-                None
+        Host::Name(name, _) => {
+            match (name.as_str(), port).to_socket_addrs().ok().and_then(|mut a| a.next()) {
+                Some(a) => Some(SockAddr::Inet(a)),
+                None => {
+                    cx.error(w.loc, format!("'log': could not resolve address '{name}'"));
+                    None
+                }
             }
-        },
+        }
         _ => spec.sock_addrs()?.into_iter().next(),
     }
 }
@@ -322,7 +337,8 @@ fn parse_format(cx: &mut ParseCx<'_>, usage: Usage) -> Option<Arc<LogFormat>> {
     let w = cx.expect("a log format string")?;
     if let Some(extra) = cx.peek() {
         let (loc, keyword) = (extra.loc, cx.keyword());
-        cx.error(loc, format!("'{keyword}' expects only one argument")).help("put the format in double quotes");
+        cx.error(loc, format!("'{keyword}' expects only one argument"))
+            .help("put the format in double quotes");
         cx.rest();
         return None;
     }

@@ -299,7 +299,12 @@ impl Writer<'_> {
             if i > 0 {
                 text.push(b'|');
             }
-            push(&mut text, value.unwrap_or_default(), Escape::Header, self.flags.has(Flags::ESC) && !self.encodes());
+            push(
+                &mut text,
+                value.unwrap_or_default(),
+                Escape::Header,
+                self.flags.has(Flags::ESC) && !self.encodes(),
+            );
         }
         text.push(b'}');
         // Escaped above, value by value.

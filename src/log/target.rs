@@ -213,10 +213,10 @@ mod tests {
         let mut out = Vec::new();
         t.frame(&mut out, log, Level::Info, NOW, b"[ex@1 h=\"/a\\]b\" b=54]", message.as_bytes());
         let pid = format!("{}", std::process::id());
-        String::from_utf8(out).expect("ASCII").replace(&format!("[{pid}]"), "[PID]").replace(
-            &format!(" {pid} "),
-            " PID ",
-        )
+        String::from_utf8(out)
+            .expect("ASCII")
+            .replace(&format!("[{pid}]"), "[PID]")
+            .replace(&format!(" {pid} "), " PID ")
     }
 
     fn log() -> ProxyLog {
