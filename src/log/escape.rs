@@ -35,7 +35,8 @@ pub(super) fn push(out: &mut Vec<u8>, text: &[u8], how: Escape, backslash: bool)
     let mut from = 0;
     for (i, &c) in text.iter().enumerate() {
         let hit = how.hits(c);
-        if !hit && !(backslash && matches!(c, b'"' | b'\\' | b']')) {
+        let slash = backslash && matches!(c, b'"' | b'\\' | b']');
+        if !hit && !slash {
             continue;
         }
         out.extend_from_slice(&text[from..i]);
