@@ -8,5 +8,8 @@ pub fn tables() -> Tables {
     let mut tables = Tables::default();
     tables.add(log::keywords::KEYWORDS);
     tables.add(proxy::check::keywords::KEYWORDS);
+    tables.add(proxy::global_keywords::KEYWORDS);
+    tables.add(proxy::global_keywords::WITHOUT_EFFECT);
+    tables.add(proxy::global_keywords::INERT);
     tables
 }

@@ -106,6 +106,7 @@ impl<'a> Dispatcher<'a> {
         let loc = keyword_loc(dir, words);
         match keyword.status {
             Status::Full => {}
+            Status::Inert { .. } => return,
             Status::Legacy { modern } => {
                 let message = format!("'{}' is an old form", keyword.name);
                 diags.warning(loc, message).help(format!("today's form: {modern}"));

@@ -54,6 +54,12 @@ pub enum Status {
         /// Why.
         why: &'static str,
     },
+    /// Accepted in silence: it tunes a feature that is not supported yet, and that is an error wherever it is
+    /// asked for.
+    Inert {
+        /// The feature.
+        feature: &'static str,
+    },
     /// Known, not implemented yet: an error with its location.
     Planned,
 }

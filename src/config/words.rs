@@ -354,6 +354,24 @@ pub fn expand_in_address(text: &str, env: &Env) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Entry point for fuzzing: `data` as a line of words, and as a whole file. Must never panic.
+pub fn fuzz_words(data: &[u8]) {
+    let place = Place { file: 0, line: 1, file_name: "fuzz", section: "" };
+    let mut env = Env::empty();
+    env.set("A", " a b ");
+    let mut out = Vec::new();
+    if split_line(data, place, &env, &mut out).is_ok() {
+        let line = out.iter().map(|w| quote(&w.bytes)).collect::<Vec<_>>().join(&b' ');
+        let mut back = Vec::new();
+        split_line(&line, place, &Env::empty(), &mut back).expect("quoted words lex");
+        assert!(out.iter().map(|w| &w.bytes).eq(back.iter().map(|w| &w.bytes)), "words come back");
+    }
+    let text = String::from_utf8_lossy(data);
+    let loaded = super::load_str("fuzz", &text, super::LoadOptions::default(), &super::Tables::default());
+    super::render(&loaded.diags, &loaded.sources, super::RenderOptions::default());
+    let _ = super::condition::eval(&text, &env);
+}
+
 /// Write `value` so that [`split_line`] gives it back as one word.
 pub fn quote(value: &[u8]) -> Vec<u8> {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_.:/@%+=,*!?(){}[]<>|&^~;".contains(c);
@@ -531,6 +549,11 @@ mod tests {
                 },
                 Err(e) => prop_assert!(e.at <= line.len()),
             }
+        }
+
+        #[test]
+        fn a_whole_file_never_panics(text in "([ a-z.\"'$\\\\{}\n]|\\.if |\\.else\n|global\n|listen |from ){0,40}") {
+            fuzz_words(text.as_bytes());
         }
 
         #[test]

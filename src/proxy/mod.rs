@@ -16,6 +16,9 @@ pub mod live;
 pub mod pool;
 pub mod queue;
 
+mod cpu_map;
+pub mod global;
+pub mod global_keywords;
 mod ids;
 mod listener;
 mod options;
@@ -23,6 +26,8 @@ mod resolve;
 mod server;
 mod snapshot;
 
+pub use cpu_map::CpuMap;
+pub use global::GlobalConf;
 pub use ids::{ListenerId, ProxyId, ServerId};
 pub use listener::{ListenerAccess, ListenerConf, ListenerSocket, UnixOwner};
 pub use live::Live;
