@@ -1,6 +1,5 @@
 //! Log-format strings: compiled once, rendered without allocating.
 
-use crate::config::suggest::closest;
 use crate::config::{Loc, Word};
 use crate::sample::{Expr, ExprCx, Needs, Place};
 
@@ -379,7 +378,7 @@ impl<'a, 'c> Parser<'a, 'c> {
             entry = var::find(new);
         }
         let Some(entry) = entry else {
-            let near = closest(&written, var::VARS.iter().map(|e| e.name)).map(str::to_owned);
+            let near = var::near(&written).map(str::to_owned);
             let d = self.error(from, end - from, format!("no such format variable '{written}'"));
             d.help(match near {
                 Some(n) => format!("did you mean '%{n}'? A percent sign is written '%%'"),

@@ -16,6 +16,8 @@ mod level;
 mod logger;
 mod render;
 mod target;
+#[cfg(test)]
+mod tests;
 mod var;
 
 pub use capture::{CaptureDecl, Captures, CookieCapture};

@@ -182,6 +182,14 @@ pub(super) fn find(name: &str) -> Option<&'static VarEntry> {
     VARS.iter().find(|e| e.name == name)
 }
 
+/// The variable that `written` was probably meant to be: another case, text glued behind it, or the closest name.
+pub(super) fn near(written: &str) -> Option<&'static str> {
+    let names = || VARS.iter().map(|e| e.name);
+    let same = names().find(|n| n.eq_ignore_ascii_case(written));
+    let begins = || names().filter(|n| n.len() > 1 && written.starts_with(n)).max_by_key(|n| n.len());
+    same.or_else(begins).or_else(|| crate::config::suggest::closest(written, names()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
