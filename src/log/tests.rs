@@ -174,7 +174,10 @@ fn flag_e_puts_backslashes() {
         line("%{+E}o %CC|%CS|%HQ|%hr|%hrl|%hs|%hsl|%r|%s|%sslc|%tsc|%[t_word('a]\"\\\\b')]", &f),
         "SID=zz\\\"x\\]|SID=abc\\\"d{e|f}#; path=/|?x=#22y#22&z=[1\\]\\\\|{ex#7Ba#7D#7C#22\\\\\\]#23#E9.com|cur#22l/12}|ex#7Ba#7D#7C#22\\\\\\]#23#E9.com cur#22l/12|{x|}|x -|GET /a/b?x=#22y#22&z=[1\\]\\\\ HTTP/1.1|s1|-|----|a\\]\\\"\\\\\\\\b"
     );
-    assert_eq!(line("%{+E,+Q}CC|%{+Q,+E}hr|%{+E,+Q}[t_none]", &f).split('|').next(), Some("\"SID=zz\\\"x\\]\""));
+    assert_eq!(
+        line("%{+E,+Q}CC|%{+Q,+E}hr|%{+E,+Q}[t_none]", &f).split('|').next(),
+        Some("\"SID=zz\\\"x\\]\"")
+    );
 }
 
 #[test]
