@@ -74,8 +74,6 @@ pub struct RawHttp {
     pub accept_unsafe_request: bool,
     pub accept_unsafe_response: bool,
     pub abortonclose: bool,
-    pub checkcache: bool,
-    pub http_proxy: Option<At<()>>,
     pub reuse: Option<HttpReuse>,
     pub send_name_header: Option<Vec<u8>>,
 }
