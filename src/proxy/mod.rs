@@ -37,6 +37,6 @@ pub use options::{
     ConnOptions, ErrorPage, ErrorPages, ForwardedFor, HttpClose, HttpOptions, HttpReuse, Mode, RetryOn,
     Splice, TcpKeepAlive, Timeouts,
 };
-pub use resolve::{ResolveOptions, resolve};
+pub use resolve::resolve;
 pub use server::{Server, SourceAddr, SourceSpec, UseSource};
 pub use snapshot::{Backend, Frontend, Proxy, Snapshot};

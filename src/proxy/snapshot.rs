@@ -9,8 +9,8 @@ use super::balance::BalanceConf;
 use super::cookie::CookieConf;
 use super::raw::At;
 use super::{
-    ConnOptions, ErrorPages, HttpOptions, ListenerConf, ListenerId, Mode, ProxyId, RetryOn, Server, ServerId,
-    SourceAddr, Timeouts,
+    ConnOptions, ErrorPages, GlobalConf, HttpOptions, ListenerConf, ListenerId, Mode, ProxyId, RetryOn,
+    Server, ServerId, SourceAddr, Timeouts,
 };
 
 /// Everything that was configured.
@@ -121,6 +121,11 @@ pub struct Backend {
 }
 
 impl Snapshot {
+    /// What the `global` section says, when there is one.
+    pub fn global_conf(&self) -> Option<&GlobalConf> {
+        self.global.get()
+    }
+
     /// A proxy.
     pub fn proxy(&self, id: ProxyId) -> &Proxy {
         &self.proxies[id.index()]

@@ -133,7 +133,7 @@ fn report_status(cx: &mut ParseCx<'_>, w: &Word, status: Status) {
     let name = w.text();
     let keyword = cx.keyword();
     match status {
-        Status::Full => {}
+        Status::Full | Status::Inert { .. } => {}
         Status::Legacy { modern } => {
             cx.warning(w.loc, format!("'{keyword}' : '{name}' is an old form"))
                 .help(format!("write '{modern}'"));

@@ -3,14 +3,14 @@
 use crate::sample::{NameRefs, RefKind};
 
 use super::super::Snapshot;
-use super::ResolveOptions;
 
 /// A frontend without a limit of its own, as long as the process's limit is not known.
 const UNKNOWN_MAXCONN: u32 = 2000;
 
-pub(super) fn compute(snapshot: &mut Snapshot, options: &ResolveOptions) {
+pub(super) fn compute(snapshot: &mut Snapshot) {
     let mut sums = vec![0u64; snapshot.proxies.len()];
-    let fallback = if options.maxconn > 0 { options.maxconn } else { UNKNOWN_MAXCONN };
+    let configured = snapshot.global_conf().and_then(|g| g.limits.maxconn);
+    let fallback = configured.and_then(|n| u32::try_from(n).ok()).unwrap_or(UNKNOWN_MAXCONN);
     for px in &snapshot.proxies {
         let Some(fe) = &px.frontend else { continue };
         let maxconn = if fe.maxconn > 0 { fe.maxconn } else { fallback };

@@ -19,22 +19,9 @@ mod tracking;
 
 pub(super) use names::host;
 
-/// What resolving needs to know besides the sections.
-#[derive(Clone, Debug, Default)]
-pub struct ResolveOptions {
-    /// `maxconn` of `global`, for the automatic `fullconn`; 0: not known yet.
-    pub maxconn: u32,
-    /// A command-line socket is configured: it takes the proxy number 1 for itself.
-    pub cli_socket: bool,
-}
-
 /// Builds the snapshot. Everything is looked at even after an error, so that all are reported in one run;
 /// `None` when there was any.
-pub fn resolve(
-    sections: Vec<Section>,
-    options: &ResolveOptions,
-    diags: &mut Diagnostics,
-) -> Option<Snapshot> {
+pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapshot> {
     let errors_before = error_count(diags);
     let mut cx = Cx { diags, hosts: names::Hosts::default(), error_sections: HashMap::new() };
     let mut global = None;
@@ -60,12 +47,12 @@ pub fn resolve(
     for section in sources {
         proxies::build(&mut cx, section, &mut snapshot);
     }
-    proxies::number(&mut cx, &mut snapshot, options);
+    proxies::number(&mut cx, &mut snapshot);
     snapshot.frontends = by_name(&snapshot, |p| p.frontend.is_some());
     snapshot.backends = by_name(&snapshot, |p| p.backend.is_some());
     references::resolve(&mut cx, &mut snapshot);
     tracking::resolve(&mut cx, &mut snapshot);
-    fullconn::compute(&mut snapshot, options);
+    fullconn::compute(&mut snapshot);
     checks::check(&mut cx, &snapshot);
     (error_count(diags) == errors_before).then_some(snapshot)
 }

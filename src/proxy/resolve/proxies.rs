@@ -11,7 +11,7 @@ use super::super::cookie::CookieConf;
 use super::super::raw::{At, RawBackend, RawError, RawFrontend, RawHttp, RawProxy};
 use super::super::server::{SourceAddr, SourceSpec};
 use super::super::{Backend, ErrorPages, Frontend, HttpOptions, Mode, Proxy, ProxyId, RetryOn, Snapshot};
-use super::{Cx, ResolveOptions, kind_of, listeners, next_free, servers};
+use super::{Cx, kind_of, listeners, next_free, servers};
 
 /// `retries` when nothing is said.
 const RETRIES: u32 = 3;
@@ -164,10 +164,11 @@ pub(super) fn source(cx: &mut Cx<'_>, spec: SourceSpec, loc: Loc) -> Option<Sour
 }
 
 /// Give every proxy its number: the configured one, or the next free one by position.
-pub(super) fn number(cx: &mut Cx<'_>, snapshot: &mut Snapshot, options: &ResolveOptions) {
+pub(super) fn number(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
     let mut used: HashSet<u32> = HashSet::new();
     let mut owners: Vec<(u32, usize)> = Vec::new();
-    if options.cli_socket {
+    // The command line's own frontend comes first.
+    if snapshot.global_conf().is_some_and(|g| !g.stats.sockets.is_empty()) {
         used.insert(1);
     }
     for (i, px) in snapshot.proxies.iter().enumerate() {

@@ -5,13 +5,13 @@ use crate::config::{Diagnostics, LoadOptions, Severity, Tables, load_str};
 
 use super::super::balance::{Algorithm, HashMethod};
 use super::super::{HttpClose, Mode, Snapshot};
-use super::{ResolveOptions, resolve};
+use super::resolve;
 
 fn load(text: &str) -> (Option<Snapshot>, Diagnostics) {
     let mut tables = Tables::default();
     super::super::keywords::register(&mut tables);
     let mut loaded = load_str("t.cfg", text, LoadOptions::default(), &tables);
-    let snapshot = resolve(loaded.sections, &ResolveOptions::default(), &mut loaded.diags);
+    let snapshot = resolve(loaded.sections, &mut loaded.diags);
     (snapshot, loaded.diags)
 }
 
