@@ -94,4 +94,16 @@ impl Entry for Keyword {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn status(&self) -> Status {
+        self.status
+    }
+    fn syntax(&self) -> String {
+        self.syntax.to_owned()
+    }
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+    fn sections(&self) -> Option<Sections> {
+        Some(self.sections)
+    }
 }

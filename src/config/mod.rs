@@ -6,6 +6,7 @@
 //! feature's own struct inside the [`Section`]. Names are resolved later, by `proxy`.
 
 mod blocks;
+pub mod compat;
 pub mod condition;
 mod diag;
 mod directive;
@@ -13,6 +14,7 @@ mod dispatch;
 mod env;
 mod keyword;
 pub mod known;
+pub mod listing;
 mod load;
 mod parse_cx;
 mod render;
@@ -34,5 +36,5 @@ pub use parse_cx::{DefaultPath, LoadState, ParseCx, Shared};
 pub use render::{RenderOptions, VALID, WARNINGS_FOUND, fatal_summary, prefix, render};
 pub use section::{Feature, Section, SectionKind};
 pub use sources::Sources;
-pub use tables::{Entry, Tables};
+pub use tables::{Entry, EntryInfo, Tables};
 pub use version::Version;

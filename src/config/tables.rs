@@ -4,12 +4,60 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 
+use super::{Sections, Status};
+
 /// An entry of a table: found by name.
 pub trait Entry: Sync + 'static {
     /// What one entry is called in messages ("keyword", "sample fetch", "converter", ...).
     const KIND: &'static str;
     /// Its name as written.
     fn name(&self) -> &'static str;
+    /// What it does here.
+    fn status(&self) -> Status {
+        Status::Full
+    }
+    /// How it is written; the name alone unless it takes something.
+    fn syntax(&self) -> String {
+        self.name().to_owned()
+    }
+    /// One line of documentation.
+    fn doc(&self) -> &'static str {
+        ""
+    }
+    /// The sections in which it may stand, if that is what it is about.
+    fn sections(&self) -> Option<Sections> {
+        None
+    }
+}
+
+/// What [`Tables`] remembers of an entry whose type it does not know, for listings.
+#[derive(Clone, Debug)]
+pub struct EntryInfo {
+    /// [`Entry::KIND`].
+    pub kind: &'static str,
+    /// [`Entry::name`].
+    pub name: &'static str,
+    /// [`Entry::status`].
+    pub status: Status,
+    /// [`Entry::syntax`].
+    pub syntax: String,
+    /// [`Entry::doc`].
+    pub doc: &'static str,
+    /// [`Entry::sections`].
+    pub sections: Option<Sections>,
+}
+
+impl EntryInfo {
+    fn of<T: Entry>(e: &T) -> EntryInfo {
+        EntryInfo {
+            kind: T::KIND,
+            name: e.name(),
+            status: e.status(),
+            syntax: e.syntax(),
+            doc: e.doc(),
+            sections: e.sections(),
+        }
+    }
 }
 
 struct Index<T: 'static> {
@@ -21,11 +69,21 @@ struct Index<T: 'static> {
 #[derive(Default)]
 pub struct Tables {
     map: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// How to list each table.
+    listings: Vec<fn(&Tables) -> Vec<EntryInfo>>,
+    noted: Vec<EntryInfo>,
+}
+
+fn list<T: Entry>(tables: &Tables) -> Vec<EntryInfo> {
+    tables.all::<T>().iter().map(|e| EntryInfo::of(*e)).collect()
 }
 
 impl Tables {
     /// Add one feature's slice.
     pub fn add<T: Entry + Send>(&mut self, slice: &'static [T]) {
+        if !self.map.contains_key(&TypeId::of::<T>()) {
+            self.listings.push(list::<T>);
+        }
         let slot = self
             .map
             .entry(TypeId::of::<T>())
@@ -50,6 +108,24 @@ impl Tables {
     /// Every entry, in the order of registration.
     pub fn all<T: Entry>(&self) -> &[&'static T] {
         self.index::<T>().map_or(&[], |i| i.in_order.as_slice())
+    }
+
+    /// Note words of the language that are no table entries (algorithms, log variables, match methods), under the
+    /// kind that the keyword lists in docs/keywords use, so that listings know that they work.
+    pub fn note(&mut self, kind: &'static str, names: impl IntoIterator<Item = &'static str>) {
+        self.noted.extend(names.into_iter().map(|name| EntryInfo {
+            kind,
+            name,
+            status: Status::Full,
+            syntax: name.to_owned(),
+            doc: "",
+            sections: None,
+        }));
+    }
+
+    /// Everything there is, table by table, in the order of registration.
+    pub fn listing(&self) -> Vec<EntryInfo> {
+        self.listings.iter().flat_map(|list| list(self)).chain(self.noted.iter().cloned()).collect()
     }
 
     fn index<T: Entry>(&self) -> Option<&Index<T>> {

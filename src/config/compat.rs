@@ -1,0 +1,152 @@
+//! docs/COMPAT.md: what of HAProxy's language works here, from the tables against the manuals' keyword lists.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+use super::known::{self, Known};
+use super::{EntryInfo, Status, Tables};
+
+/// Kinds of the keyword lists that docs/COMPAT.md has a chapter for, with a title, and the table that answers
+/// for them.
+const CHAPTERS: [(&str, &str, &str); 26] = [
+    ("global", "Global section", "keyword"),
+    ("proxy", "Proxies: defaults, frontend, backend, listen", "keyword"),
+    ("proxy-option", "Proxy options", "keyword"),
+    ("bind", "Bind options", "bind option"),
+    ("server", "Server options", "server option"),
+    ("action", "Actions", "action"),
+    ("fetch", "Sample fetches", "sample fetch"),
+    ("converter", "Converters", "converter"),
+    ("acl-match", "ACL match methods", "acl-match"),
+    ("acl-flag", "ACL flags", "acl-flag"),
+    ("acl-derivative", "ACL derivatives", "acl-derivative"),
+    ("predefined-acl", "Predefined ACLs", "predefined-acl"),
+    ("balance", "Balancing algorithms", "balance"),
+    ("hash-type", "Hash types", "hash-type"),
+    ("cookie-arg", "Arguments of cookie", "cookie-arg"),
+    ("redirect-arg", "Arguments of redirect", "redirect-arg"),
+    ("errorfile-code", "Status codes of error files", "errorfile-code"),
+    ("logvar", "Log variables", "logvar"),
+    ("log-facility", "Log facilities", "log-facility"),
+    ("log-level", "Log levels", "log-level"),
+    ("filter", "Filters", "filter"),
+    ("compression-arg", "Arguments of compression", "compression-arg"),
+    ("table-data", "Stick table data", "table-data"),
+    ("cli", "Admin socket commands", "cli"),
+    ("service", "Services", "service"),
+    ("section", "Sections", "section"),
+];
+
+/// What a row's status is called, in the order of the summary.
+const STATES: [&str; 5] = ["full", "legacy", "no effect", "inert", "not yet"];
+
+fn state(status: Status) -> (usize, String) {
+    match status {
+        Status::Full => (0, String::new()),
+        Status::Legacy { modern } => (1, format!("write `{modern}`")),
+        Status::NoEffect { why } => (2, why.to_owned()),
+        Status::Inert { feature } => (3, format!("for {feature}")),
+        Status::Planned => (4, String::new()),
+    }
+}
+
+/// The text of docs/COMPAT.md.
+pub fn generate(tables: &Tables) -> String {
+    let listing = tables.listing();
+    let mut by_name: HashMap<(&str, &str), Vec<&EntryInfo>> = HashMap::new();
+    for e in &listing {
+        by_name.entry((e.kind, e.name)).or_default().push(e);
+    }
+    let mut summary = String::new();
+    let mut body = String::new();
+    for (kind, title, table) in CHAPTERS {
+        let rows: Vec<&Known> = known::all().iter().filter(|k| k.kind == kind).collect();
+        chapter(title, table, &rows, &by_name, &mut summary, &mut body);
+    }
+    let mut others: BTreeMap<&str, Vec<&Known>> = BTreeMap::new();
+    for k in known::all().iter().filter(|k| k.kind.ends_with("-kw") && k.sections().is_some()) {
+        others.entry(k.scope).or_default().push(k);
+    }
+    for (scope, rows) in others {
+        chapter(&format!("Section {scope}"), "keyword", &rows, &by_name, &mut summary, &mut body);
+    }
+    let mut out = String::from(HEAD);
+    out.push_str(&summary);
+    out.push_str(&body);
+    out
+}
+
+const HEAD: &str = "<!-- Generated from the keyword tables: `UPDATE_COMPAT=1 cargo test --test compat` -->\n\
+# Compatibility with HAProxy's language\n\n\
+One row for each keyword of the manual of HAProxy 1.5 and of the newest manual (docs/keywords). *full*: works as\n\
+the manual says. *legacy*: works, with a warning that names the modern form. *no effect*: accepted, with a warning\n\
+that says why it means nothing here. *inert*: accepted; tunes a feature that is not there yet. *not yet*: an error\n\
+that says so, with its place in the file.\n\n\
+| chapter | full | legacy | no effect | inert | not yet |\n|---|---:|---:|---:|---:|---:|\n";
+
+fn chapter(
+    title: &str,
+    table: &str,
+    rows: &[&Known],
+    by_name: &HashMap<(&str, &str), Vec<&EntryInfo>>,
+    summary: &mut String,
+    body: &mut String,
+) {
+    if rows.is_empty() {
+        return;
+    }
+    // Writing to a String cannot fail.
+    let _ =
+        writeln!(body, "\n## {title}\n\n| keyword | 1.5 | 3.x | status | remark |\n|---|---|---|---|---|");
+    let mut counts = [0usize; STATES.len()];
+    for k in rows {
+        let entry = by_name.get(&(table, k.name)).and_then(|list| {
+            let wanted = k.sections();
+            list.iter().find(|e| match (e.sections, wanted) {
+                (Some(have), Some(want)) => have.has(want),
+                _ => true,
+            })
+        });
+        let (n, remark) = entry.map_or((4, String::new()), |e| state(e.status));
+        counts[n] += 1;
+        let mark = |yes: bool| if yes { "x" } else { "" };
+        let _ = writeln!(
+            body,
+            "| `{}` | {} | {} | {} | {} |",
+            k.name.replace('|', "\\|"),
+            mark(k.in_1_5),
+            mark(k.in_3),
+            STATES[n],
+            remark.replace('|', "\\|")
+        );
+    }
+    let counts = counts.map(|n| n.to_string()).join(" | ");
+    let _ = writeln!(summary, "| {title} | {counts} |");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Keyword, Sections};
+
+    static KEYWORDS: [Keyword; 1] = [Keyword {
+        name: "maxconn",
+        sections: Sections::GLOBAL,
+        syntax: "maxconn <number>",
+        doc: "d",
+        status: Status::Full,
+        parse: Keyword::nothing,
+    }];
+
+    #[test]
+    fn a_keyword_counts_in_its_own_section_only() {
+        let mut tables = Tables::default();
+        tables.add(&KEYWORDS);
+        let text = generate(&tables);
+        let (global, proxies) = text.split_once("## Proxies").expect("both chapters");
+        assert!(global.contains("| `maxconn` | x | x | full |  |"));
+        assert!(proxies.contains("| `maxconn` | x | x | not yet |  |"));
+        assert!(proxies.contains("| `appsession` | x |  | not yet |  |"));
+        assert!(text.contains("## Section resolvers"));
+    }
+}
