@@ -1,16 +1,16 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::{log, proxy};
+use crate::{log, proxy, sample};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
     let mut tables = Tables::default();
     tables.add(log::keywords::KEYWORDS);
-    proxy::keywords::register(&mut tables);
     tables.add(proxy::check::keywords::KEYWORDS);
     tables.add(proxy::global_keywords::KEYWORDS);
     tables.add(proxy::global_keywords::WITHOUT_EFFECT);
     tables.add(proxy::global_keywords::INERT);
+    sample::register(&mut tables);
     tables
 }

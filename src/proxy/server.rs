@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::base::SockAddr;
-use crate::base::addr::AddrSpec;
 use crate::config::Loc;
 
 use super::check::ServerCheck;
@@ -27,7 +26,7 @@ pub enum UseSource {
     Address(SockAddr),
 }
 
-/// `source` as resolved.
+/// `source`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SourceAddr {
     /// Local address to bind before connecting.
@@ -37,17 +36,6 @@ pub struct SourceAddr {
     /// Transparent proxying.
     pub usesrc: Option<UseSource>,
     /// `interface`: `SO_BINDTODEVICE`.
-    pub interface: Option<String>,
-}
-
-/// `source` as written: like [`SourceAddr`], with names not yet resolved.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct SourceSpec {
-    /// Local address.
-    pub addr: Option<AddrSpec>,
-    /// Transparent proxying.
-    pub usesrc: Option<UseSource>,
-    /// `interface`.
     pub interface: Option<String>,
 }
 

@@ -1,13 +1,12 @@
 //! Cutting an argument list and checking one argument. Manual section 2.2 (quoting inside arguments) and 7.3.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use crate::base::duration::{self, Unit};
 use crate::base::size;
 use crate::config::Loc;
 
-use super::{Arg, ArgType, ExprCx, RefKind, VarName, cast};
+use super::{Arg, ArgType, ExprCx, RefKind, Regex, VarName, cast};
 
 /// One argument as written, quotes and escapes resolved.
 pub(super) struct RawArg {
@@ -35,7 +34,7 @@ pub(super) fn split(text: &[u8], at: usize) -> Result<(Vec<RawArg>, usize), (usi
                     b'n' => cur.bytes.push(b'\n'),
                     b'r' => cur.bytes.push(b'\r'),
                     b't' => cur.bytes.push(b'\t'),
-                    b'\\' | b'"' | b'\'' | b' ' | b'#' | b',' | b'(' | b')' => cur.bytes.push(n),
+                    b'\\' | b'"' | b'\'' | b' ' | b'#' => cur.bytes.push(n),
                     _ => cur.bytes.extend_from_slice(&[b'\\', n]),
                 }
                 i += 2;
@@ -53,6 +52,8 @@ pub(super) fn split(text: &[u8], at: usize) -> Result<(Vec<RawArg>, usize), (usi
                 }
                 return Ok((args, i + 1));
             }
+            // White space in front of an argument does not belong to it.
+            (b' ' | b'\t', None) if cur.bytes.is_empty() => cur.offset = i + 1,
             _ => cur.bytes.push(c),
         }
         i += 1;
@@ -96,10 +97,14 @@ pub(super) fn check(
             Some(a @ IpAddr::V4(_)) => Arg::Ip(a),
             _ => return Err(wrong()),
         },
+        ArgType::Ip6 => match cast::parse_ip(bytes) {
+            Some(a @ IpAddr::V6(_)) => Arg::Ip(a),
+            _ => return Err(wrong()),
+        },
         ArgType::Mask4 => Arg::Ip(IpAddr::V4(parse_mask4(&text).ok_or_else(wrong)?)),
         ArgType::Mask6 => Arg::Ip(IpAddr::V6(parse_mask6(&text).ok_or_else(wrong)?)),
-        ArgType::Regex => Arg::Regex(Arc::new(super::compile_regex(bytes, false)?)),
-        ArgType::RegexI => Arg::Regex(Arc::new(super::compile_regex(bytes, true)?)),
+        ArgType::Regex => Arg::Regex(Regex::new(bytes, false)?),
+        ArgType::RegexI => Arg::Regex(Regex::new(bytes, true)?),
         ArgType::Frontend => Arg::Name(cx.reference(RefKind::Frontend, &text, loc)),
         ArgType::Backend => Arg::Name(cx.reference(RefKind::Backend, &text, loc)),
         ArgType::Server => Arg::Name(cx.reference(RefKind::Server, &text, loc)),
@@ -149,7 +154,7 @@ mod tests {
         assert_eq!(cut("(a,b)"), ["a", "b"]);
         assert_eq!(cut("()"), [""; 0]);
         assert_eq!(cut("(,x)"), ["", "x"]);
-        assert_eq!(cut(r#"("a,b",'c)\d',e\,f)"#), ["a,b", r"c)\d", "e,f"]);
+        assert_eq!(cut(r#"("a,b",'c)\d',e\ f, g )"#), ["a,b", r"c)\d", "e f", "g "]);
         assert_eq!(cut(r#"("(foo|bar)([0-9]+)?","\2\1",i)"#), ["(foo|bar)([0-9]+)?", r"\2\1", "i"]);
         assert_eq!(cut("(a"), ["0: missing closing parenthesis"]);
         assert_eq!(cut("('a)"), ["1: unterminated quote"]);

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::config::Loc;
 
-use super::{ProxyIdx, ServerIdx, VarName};
+use super::{ProxyIdx, Regex, ServerIdx, VarName};
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum ArgType {
     Size,
     /// IPv4 address.
     Ip4,
+    /// IPv6 address.
+    Ip6,
     /// IPv4 mask: `24` or `255.255.255.0`.
     Mask4,
     /// IPv6 mask: `64` or an address.
@@ -56,6 +58,7 @@ impl ArgType {
             ArgType::Time => "time",
             ArgType::Size => "size",
             ArgType::Ip4 => "IPv4 address",
+            ArgType::Ip6 => "IPv6 address",
             ArgType::Mask4 => "IPv4 mask",
             ArgType::Mask6 => "IPv6 mask",
             ArgType::Regex | ArgType::RegexI => "regular expression",
@@ -169,7 +172,7 @@ pub enum Arg {
     /// Address or mask.
     Ip(IpAddr),
     /// Compiled.
-    Regex(Arc<regex::bytes::Regex>),
+    Regex(Regex),
     /// A name to be resolved.
     Name(Arc<NameRef>),
     /// A variable.
@@ -232,7 +235,7 @@ impl Args {
         }
     }
     /// A regex argument.
-    pub fn regex(&self, i: usize) -> Option<&regex::bytes::Regex> {
+    pub fn regex(&self, i: usize) -> Option<&Regex> {
         match self.get(i) {
             Arg::Regex(r) => Some(r),
             _ => None,

@@ -29,36 +29,24 @@ pub fn to_int(s: &Sample<'_>) -> Option<i64> {
         Sample::Bool(b) => Some(i64::from(*b)),
         Sample::Int(i) => Some(*i),
         Sample::Ip(IpAddr::V4(a)) => Some(i64::from(u32::from(*a))),
-        Sample::Ip(IpAddr::V6(_)) => None,
         Sample::Str(b) => parse_int(b),
-        Sample::Bin(b) => {
-            let tail = &b[b.len().saturating_sub(8)..];
-            Some(tail.iter().fold(0i64, |v, c| v.wrapping_shl(8) | i64::from(*c)))
-        }
-        Sample::Meth(_) => None,
+        Sample::Ip(IpAddr::V6(_)) | Sample::Bin(_) | Sample::Meth(_) => None,
     }
 }
 
-/// A signed decimal number at the start of the text; `None` when anything else follows or nothing is there.
+/// The signed decimal number that a text starts with; what follows it is ignored and no digit means 0, as
+/// in HAProxy (`Content-Length: 42, 42`). `None` for an empty text. Saturates.
 pub fn parse_int(b: &[u8]) -> Option<i64> {
     let (neg, digits) = match b.split_first()? {
         (b'-', rest) => (true, rest),
         (b'+', rest) => (false, rest),
         _ => (false, b),
     };
-    if digits.is_empty() {
-        return None;
-    }
-    let mut v: i64 = 0;
-    for c in digits {
-        let d = c.wrapping_sub(b'0');
-        if d > 9 {
-            return None;
-        }
-        v = v.saturating_mul(10);
-        v = if neg { v.saturating_sub(i64::from(d)) } else { v.saturating_add(i64::from(d)) };
-    }
-    Some(v)
+    let digits = &digits[..digits.iter().position(|c| !c.is_ascii_digit()).unwrap_or(digits.len())];
+    Some(digits.iter().fold(0i64, |v, c| {
+        let d = i64::from(c - b'0');
+        if neg { v.saturating_mul(10).saturating_sub(d) } else { v.saturating_mul(10).saturating_add(d) }
+    }))
 }
 
 /// The address that a sample stands for.
@@ -67,12 +55,7 @@ pub fn to_ip(s: &Sample<'_>) -> Option<IpAddr> {
         Sample::Ip(a) => Some(*a),
         Sample::Int(i) => Some(IpAddr::V4(Ipv4Addr::from(u32::try_from(*i & 0xffff_ffff).ok()?))),
         Sample::Str(b) => parse_ip(b),
-        Sample::Bin(b) => match b.len() {
-            4 => <[u8; 4]>::try_from(&b[..]).ok().map(|a| IpAddr::V4(a.into())),
-            16 => <[u8; 16]>::try_from(&b[..]).ok().map(|a| IpAddr::V6(a.into())),
-            _ => None,
-        },
-        Sample::Bool(_) | Sample::Meth(_) => None,
+        Sample::Bool(_) | Sample::Bin(_) | Sample::Meth(_) => None,
     }
 }
 
@@ -139,7 +122,7 @@ pub fn to_bin(s: Sample<'_>) -> Option<Buf<'_>> {
         Sample::Int(i) => Scratch::of(&i.to_be_bytes()).into(),
         Sample::Ip(IpAddr::V4(a)) => Scratch::of(&a.octets()).into(),
         Sample::Ip(IpAddr::V6(a)) => Scratch::of(&a.octets()).into(),
-        Sample::Bool(_) => return None,
+        Sample::Bool(b) => Scratch::of(&i64::from(b).to_be_bytes()).into(),
     })
 }
 
@@ -161,7 +144,8 @@ mod tests {
         assert_eq!(text(Sample::str(b"2002:a00:1::"), Type::Ipv4), Some("10.0.0.1".into()));
         assert_eq!(text(Sample::str(b"nope"), Type::Addr), None);
         assert_eq!(text(Sample::str(b"-42"), Type::Int), Some("-42".into()));
-        assert_eq!(text(Sample::str(b"42x"), Type::Int), None);
+        assert_eq!(text(Sample::str(b"42x"), Type::Int), Some("42".into()));
+        assert_eq!(text(Sample::str(b"x"), Type::Int), Some("0".into()));
         assert_eq!(cast(Sample::Int(1), Type::Bin).and_then(|s| s.bytes().map(<[u8]>::len)), Some(8));
     }
 
@@ -169,7 +153,6 @@ mod tests {
     fn integers_saturate() {
         assert_eq!(parse_int(b"99999999999999999999"), Some(i64::MAX));
         assert_eq!(parse_int(b"-99999999999999999999"), Some(i64::MIN));
-        assert_eq!(parse_int(b"-"), None);
         assert_eq!(parse_int(b""), None);
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use crate::base::time::{Mono, Wall};
+use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 
 use super::{Buf, ProcVars, Scope, VarStore};
@@ -57,8 +58,8 @@ pub enum ProxyCount {
     BeSessRate,
     /// HTTP requests in the last second, frontend.
     FeReqRate,
-    /// HTTP requests in progress or total, backend.
-    ReqRate,
+    /// Configured servers, usable or not.
+    AllServers,
 }
 
 /// Live figures of a server.
@@ -104,6 +105,22 @@ pub trait Live {
     fn act_conn(&self) -> i64 {
         0
     }
+    /// Name of a configuration file, by `Loc::file`.
+    fn file_name(&self, _file: u16) -> Option<&str> {
+        None
+    }
+    /// The backend called `name` (for names that are computed).
+    fn find_backend(&self, _name: &str) -> Option<ProxyIdx> {
+        None
+    }
+    /// The server called `name` in that backend.
+    fn find_server(&self, _backend: ProxyIdx, _name: &str) -> Option<ServerIdx> {
+        None
+    }
+    /// True while the process finishes its last connections.
+    fn stopping(&self) -> bool {
+        false
+    }
     /// Variables of scope `proc`.
     fn proc_vars(&self) -> Option<&ProcVars> {
         None
@@ -128,6 +145,14 @@ pub trait Ctx {
     /// Address that the client connected to, as changed by `set-dst`.
     fn dst(&self) -> Option<SocketAddr> {
         None
+    }
+    /// The peer address of the client's connection itself, whatever `set-src` says.
+    fn client_src(&self) -> Option<SocketAddr> {
+        self.src()
+    }
+    /// The local address of the client's connection itself.
+    fn client_dst(&self) -> Option<SocketAddr> {
+        self.dst()
     }
     /// Local address of the connection to the server.
     fn server_src(&self) -> Option<SocketAddr> {
@@ -225,6 +250,10 @@ pub trait Ctx {
     }
     /// The request target as received, before rules changed it.
     fn captured_uri(&self) -> Option<&[u8]> {
+        None
+    }
+    /// Where the last rule that ended a rule set stands.
+    fn last_rule(&self) -> Option<Loc> {
         None
     }
     /// Index of the worker thread.

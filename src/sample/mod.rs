@@ -9,13 +9,15 @@ mod argparse;
 mod args;
 mod buf;
 mod cast;
+mod convert;
 mod ctx;
 mod entry;
 mod expr;
+mod fetch;
 mod place;
 mod regexes;
 mod types;
-mod vars;
+pub mod vars;
 
 pub use args::{Arg, ArgType, Args, NameRef, NameRefs, RefKind, Target};
 pub use buf::{Buf, Scratch};
@@ -26,6 +28,16 @@ pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
 pub(crate) use expr::loc_at;
 pub use expr::{Expr, ExprCx, did_you_mean};
 pub use place::{Needs, Place};
-pub use regexes::{compile_regex, expand};
+pub use regexes::{Groups, Regex, expand};
 pub use types::{Sample, Type};
-pub use vars::{ProcVars, Scope, Value, VarName, VarStore};
+pub use vars::{ProcVars, Scope, SetConditions, Value, VarName, VarStore};
+
+/// Adds the fetches and converters of this module.
+pub fn register(tables: &mut crate::config::Tables) {
+    for t in fetch::TABLES {
+        tables.add(t);
+    }
+    for t in convert::TABLES {
+        tables.add(t);
+    }
+}

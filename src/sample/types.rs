@@ -46,21 +46,21 @@ impl Type {
         }
     }
 
-    /// True when a sample of this type can be cast to `to` (the matrix of manual section 7.2 in later
-    /// editions: a cast may still fail at evaluation, as a string that is no number does).
+    /// True when a sample of this type can be cast to `to` (it may still fail at
+    /// evaluation, as a string that is no address does).
     pub const fn casts_to(self, to: Type) -> bool {
         use Type::*;
         match (self, to) {
             (Any | Same, _) | (_, Any | Same) => true,
-            (Bool | Int, Bool | Int | Str) => true,
+            (Bool, Bool | Int | Str | Bin) => true,
             (Bool, _) => false,
-            (Int, Addr | Ipv4 | Ipv6 | Bin) => true,
-            (Int, _) => false,
+            (Int, Meth) => false,
+            (Int, _) => true,
             (Addr | Ipv4, Int) => true,
             (Addr | Ipv4 | Ipv6, Addr | Ipv4 | Ipv6 | Str | Bin) => true,
             (Addr | Ipv4 | Ipv6, _) => false,
             (Str, _) => true,
-            (Bin, Str | Bin | Addr | Ipv4 | Ipv6 | Int) => true,
+            (Bin, Str | Bin) => true,
             (Bin, _) => false,
             (Meth, Str | Bin | Meth) => true,
             (Meth, _) => false,

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 
 use smallvec::SmallVec;
 
-use super::{Buf, Sample, Scratch};
+use super::{Buf, Ctx, Sample, Scratch};
 
 /// Where a variable lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -224,6 +224,92 @@ impl ProcVars {
     /// Unset a variable.
     pub fn unset(&self, name: VarName) {
         self.inner.write().unwrap_or_else(|e| e.into_inner()).remove(&name.hash);
+    }
+}
+
+/// The value of a variable of any scope.
+pub fn read(name: VarName, cx: &dyn Ctx) -> Option<Sample<'static>> {
+    match name.scope {
+        Scope::Proc => cx.live()?.proc_vars()?.get(name),
+        scope => cx.vars(scope)?.get(name),
+    }
+}
+
+/// Set a variable of any scope; nothing happens where the scope does not exist.
+pub fn write(name: VarName, s: &Sample<'_>, cx: &dyn Ctx) {
+    match name.scope {
+        Scope::Proc => {
+            if let Some(v) = cx.live().and_then(|l| l.proc_vars()) {
+                v.set(name, s);
+            }
+        }
+        scope => {
+            if let Some(v) = cx.vars(scope) {
+                v.set(name, s);
+            }
+        }
+    }
+}
+
+/// Unset a variable of any scope.
+pub fn clear(name: VarName, cx: &dyn Ctx) {
+    match name.scope {
+        Scope::Proc => {
+            if let Some(v) = cx.live().and_then(|l| l.proc_vars()) {
+                v.unset(name);
+            }
+        }
+        scope => {
+            if let Some(v) = cx.vars(scope) {
+                v.unset(name);
+            }
+        }
+    }
+}
+
+/// The conditions of `set-var(name,cond,...)`: all must hold for the variable to be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetConditions(u8);
+
+const CONDITIONS: [&str; 8] =
+    ["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"];
+
+impl SetConditions {
+    /// Add a condition by its name. The error is a sentence for the user.
+    pub fn add(&mut self, name: &[u8]) -> Result<(), String> {
+        match CONDITIONS.iter().position(|c| c.as_bytes() == name) {
+            Some(i) => {
+                self.0 |= 1 << i;
+                Ok(())
+            }
+            None => Err(format!(
+                "'{}' is no condition of set-var; known are {}",
+                String::from_utf8_lossy(name),
+                CONDITIONS.join(", ")
+            )),
+        }
+    }
+
+    /// Whether the variable may be set to `s`.
+    pub fn hold(self, name: VarName, s: &Sample<'_>, cx: &dyn Ctx) -> bool {
+        if self.0 == 0 {
+            return true;
+        }
+        let wants = |i: usize| self.0 & (1 << i) != 0;
+        let old = read(name, cx);
+        let is_empty = s.bytes().is_some_and(<[u8]>::is_empty);
+        let order = match (&old, s) {
+            (Some(Sample::Int(old)), Sample::Int(new)) => Some(old.cmp(new)),
+            _ => None,
+        };
+        !((wants(0) && old.is_none() && name.scope != Scope::Proc)
+            || (wants(1) && (old.is_some() || name.scope == Scope::Proc))
+            || (wants(2) && !is_empty)
+            || (wants(3) && is_empty)
+            || (wants(4) && old.is_none())
+            || (wants(5) && old.is_some())
+            || (wants(6) && order.is_some_and(|o| o != std::cmp::Ordering::Greater))
+            || (wants(7) && order.is_some_and(|o| o != std::cmp::Ordering::Less)))
     }
 }
 

@@ -1,0 +1,70 @@
+//! The client's connection, the listener, the server connection. Manual section 7.3.3.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::sample::{Fetch, Needs, Sample, Type};
+
+const CLIENT: Needs = Needs::CLIENT;
+
+/// The table.
+pub const FETCHES: &[Fetch] = &[
+    Fetch::new("src", Type::Addr, CLIENT, |_, c| ip(c.src())).doc("client's address"),
+    Fetch::new("src_port", Type::Int, CLIENT, |_, c| port(c.src())).doc("client's port"),
+    Fetch::new("dst", Type::Addr, CLIENT, |_, c| ip(c.dst())).doc("address the client connected to"),
+    Fetch::new("dst_port", Type::Int, CLIENT, |_, c| port(c.dst())).doc("port the client connected to"),
+    Fetch::new("fc_src", Type::Addr, CLIENT, |_, c| ip(c.client_src()))
+        .doc("peer address of the client connection"),
+    Fetch::new("fc_src_port", Type::Int, CLIENT, |_, c| port(c.client_src()))
+        .doc("peer port of the client connection"),
+    Fetch::new("fc_dst", Type::Addr, CLIENT, |_, c| ip(c.client_dst()))
+        .doc("local address of the client connection"),
+    Fetch::new("fc_dst_port", Type::Int, CLIENT, |_, c| port(c.client_dst()))
+        .doc("local port of the client connection"),
+    Fetch::new("bc_src", Type::Addr, Needs::SERVER_CONN, |_, c| ip(c.server_src()))
+        .doc("local address of the server connection"),
+    Fetch::new("bc_src_port", Type::Int, Needs::SERVER_CONN, |_, c| port(c.server_src()))
+        .doc("local port of the server connection"),
+    Fetch::new("bc_dst", Type::Addr, Needs::SERVER_CONN, |_, c| ip(c.server_dst()))
+        .doc("remote address of the server connection"),
+    Fetch::new("bc_dst_port", Type::Int, Needs::SERVER_CONN, |_, c| port(c.server_dst()))
+        .doc("remote port of the server connection"),
+    Fetch::new("src_is_local", Type::Bool, CLIENT, |_, c| local(c.src()))
+        .doc("whether the client is on this machine"),
+    Fetch::new("dst_is_local", Type::Bool, CLIENT, |_, c| local(c.dst()))
+        .doc("whether the destination is on this machine"),
+    Fetch::new("dst_conn", Type::Int, Needs::FRONTEND.or(CLIENT), |_, c| c.listener_conn().map(Sample::Int))
+        .doc("current connections of the listening socket"),
+    Fetch::new("so_id", Type::Int, Needs::FRONTEND.or(CLIENT), |_, c| c.listener_id().map(Sample::Int))
+        .doc("numeric id of the listening socket"),
+    Fetch::new("so_name", Type::Str, Needs::FRONTEND.or(CLIENT), |_, c| {
+        Some(Sample::str(c.listener_name()?.as_bytes()))
+    })
+    .doc("name of the listening socket"),
+    Fetch::new("bytes_in", Type::Int, Needs::SESSION_END.or(Needs::RES_HEAD), |_, c| {
+        Some(Sample::Int(c.bytes()?.0 as i64))
+    })
+    .doc("bytes received from the client"),
+    Fetch::new("bytes_out", Type::Int, Needs::SESSION_END.or(Needs::RES_HEAD), |_, c| {
+        Some(Sample::Int(c.bytes()?.1 as i64))
+    })
+    .doc("bytes sent to the client"),
+];
+
+fn ip(a: Option<SocketAddr>) -> Option<Sample<'static>> {
+    // An IPv4 client on a dual-stack socket is an IPv4 client.
+    Some(Sample::Ip(a?.ip().to_canonical()))
+}
+
+fn port(a: Option<SocketAddr>) -> Option<Sample<'static>> {
+    Some(Sample::Int(i64::from(a?.port())))
+}
+
+fn local(a: Option<SocketAddr>) -> Option<Sample<'static>> {
+    let a = a?.ip().to_canonical();
+    let local = match a {
+        IpAddr::V4(v4) if v4.is_loopback() => true,
+        IpAddr::V6(v6) if v6.is_loopback() => true,
+        other => std::net::UdpSocket::bind((other, 0)).is_ok(),
+    };
+    Some(Sample::Bool(local))
+}

@@ -1,0 +1,30 @@
+//! The fetches, by what they read.
+
+mod auth;
+mod conn;
+mod constant;
+mod headers;
+mod internal;
+mod payload;
+mod request;
+mod response;
+mod tls_hello;
+pub(crate) mod url;
+
+use super::Fetch;
+
+#[allow(unused_imports)]
+pub(crate) use constant::unhex;
+pub(crate) use internal::check_unit;
+
+/// The tables of this folder.
+pub const TABLES: &[&[Fetch]] = &[
+    internal::FETCHES,
+    constant::FETCHES,
+    conn::FETCHES,
+    payload::FETCHES,
+    request::FETCHES,
+    response::FETCHES,
+    headers::FETCHES,
+    auth::FETCHES,
+];
