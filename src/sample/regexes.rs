@@ -120,10 +120,10 @@ impl<'t> Groups<'t> {
     }
 }
 
-fn build(texts: &[&str], ignore_case: bool) -> Result<meta::Regex, meta::BuildError> {
+fn build(texts: &[&str], ignore_case: bool) -> Result<meta::Regex, Box<meta::BuildError>> {
     let syntax = syntax::Config::new().unicode(false).utf8(false).case_insensitive(ignore_case);
     let config = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
-    meta::Builder::new().configure(config).syntax(syntax).build_many(texts)
+    meta::Builder::new().configure(config).syntax(syntax).build_many(texts).map_err(Box::new)
 }
 
 /// PCRE accepts a few spellings that the `regex` crate refuses although it has the feature: escaped

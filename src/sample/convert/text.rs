@@ -148,7 +148,7 @@ fn cut_range(text: &[u8], index: i64, delims: &[u8], count: i64, keep_empty: boo
     if index > 0 {
         let first = at(parts.nth(skip)?);
         let last = match more {
-            None => parts.last().map(at),
+            None => parts.next_back().map(at),
             Some(n) => parts.take(n).last().map(at),
         };
         // With `count` 0, empty words behind the last one belong to it no more than to any other.
@@ -157,7 +157,7 @@ fn cut_range(text: &[u8], index: i64, delims: &[u8], count: i64, keep_empty: boo
         let mut parts = parts.rev();
         let last = at(parts.nth(skip)?);
         let first = match more {
-            None => parts.last().map(at),
+            None => parts.next_back().map(at),
             Some(n) => parts.take(n).last().map(at),
         };
         Some((first.unwrap_or(last).0, last.1))

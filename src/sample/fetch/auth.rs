@@ -28,7 +28,7 @@ fn cut(value: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&value[..space], value[space + 1..].trim_ascii()))
 }
 
-fn scheme<'a>(c: &'a dyn Ctx) -> Option<(&'a [u8], &'a [u8])> {
+fn scheme(c: &dyn Ctx) -> Option<(&[u8], &[u8])> {
     cut(c.request()?.fields.get_id(FieldId::Authorization)?)
 }
 

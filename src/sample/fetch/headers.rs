@@ -11,7 +11,7 @@ use super::request::number;
 
 /// Whose fields a fetch reads.
 trait Side {
-    fn fields<'a>(c: &'a dyn Ctx) -> Option<&'a Fields>;
+    fn fields(c: &dyn Ctx) -> Option<&Fields>;
 }
 
 struct Req;
@@ -20,19 +20,19 @@ struct Res;
 struct Either;
 
 impl Side for Req {
-    fn fields<'a>(c: &'a dyn Ctx) -> Option<&'a Fields> {
+    fn fields(c: &dyn Ctx) -> Option<&Fields> {
         Some(&c.request()?.fields)
     }
 }
 
 impl Side for Res {
-    fn fields<'a>(c: &'a dyn Ctx) -> Option<&'a Fields> {
+    fn fields(c: &dyn Ctx) -> Option<&Fields> {
         Some(&c.response()?.fields)
     }
 }
 
 impl Side for Either {
-    fn fields<'a>(c: &'a dyn Ctx) -> Option<&'a Fields> {
+    fn fields(c: &dyn Ctx) -> Option<&Fields> {
         Res::fields(c).or_else(|| Req::fields(c))
     }
 }
