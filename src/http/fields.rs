@@ -81,6 +81,17 @@ impl Fields {
         });
     }
 
+    /// Turns the line breaks inside values (obs-fold) into spaces.
+    pub(crate) fn unfold(&mut self) {
+        for e in &self.list {
+            for b in &mut self.buf[e.value.range()] {
+                if matches!(b, b'\r' | b'\n') {
+                    *b = b' ';
+                }
+            }
+        }
+    }
+
     #[inline]
     fn field(&self, index: usize) -> Field<'_> {
         let e = &self.list[index];
@@ -97,6 +108,11 @@ impl Fields {
     #[inline]
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         &self.buf[span.range()]
+    }
+
+    /// Where the name of the field at `index` stands in the head's bytes (for error positions).
+    pub(crate) fn name_position(&self, index: usize) -> usize {
+        self.list[index].name as usize
     }
 
     /// Appends bytes to the buffer and says where they are.
@@ -274,6 +290,11 @@ impl Fields {
         if id != FieldId::Other && !self.list.iter().any(|e| e.id == id && !e.removed) {
             self.present &= !id.bit();
         }
+    }
+
+    /// The value of the field at `index`; `None` when it was removed.
+    pub fn value_at(&self, index: usize) -> Option<&[u8]> {
+        self.list.get(index).filter(|e| !e.removed).map(|e| &self.buf[e.value.range()])
     }
 
     /// Gives the field at `index` a new value.

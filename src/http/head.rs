@@ -28,15 +28,17 @@ impl BodyLen {
     }
 }
 
-/// What the `Connection` field (or `Proxy-Connection`) of a received head says, all its values together.
+/// What the `Connection` fields of a received head say, all their values together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConnectionFlags {
     /// `close` is listed.
     pub close: bool,
     /// `keep-alive` is listed.
     pub keep_alive: bool,
-    /// `upgrade` is listed (and an `Upgrade` field is there).
+    /// `upgrade` is listed, an `Upgrade` field is there, and the version has upgrades (1.1).
     pub upgrade: bool,
+    /// `te` is listed.
+    pub te: bool,
 }
 
 /// How far a head that is not complete yet has been read, so that the next attempt goes on from there.
@@ -50,6 +52,10 @@ pub struct ScanState {
     pub(crate) started: bool,
     /// Field lines read so far.
     pub(crate) lines: usize,
+    /// Whether lines of this head end with a LF alone; `None` before the first.
+    pub(crate) bare_lf: Option<bool>,
+    /// Some value goes over several lines.
+    pub(crate) folded: bool,
 }
 
 /// A request's head. Recycle it: [`RequestHead::clear`] keeps the memory.
@@ -61,6 +67,10 @@ pub struct RequestHead {
     pub(crate) method_span: Span,
     pub(crate) target: Span,
     pub(crate) version: Version,
+    /// A version that is none of HTTP/1.x (unsafe mode only), passed on as it is; empty otherwise.
+    pub(crate) raw_version: Span,
+    /// The request line for the log.
+    pub(crate) line: Span,
     pub(crate) body: BodyLen,
     pub(crate) connection: ConnectionFlags,
     pub(crate) scan: ScanState,
@@ -153,12 +163,10 @@ impl RequestHead {
         &self.fields.buf[..self.head_len as usize]
     }
 
-    /// The request line as received, without its line end: what the log's `%r` shows.
+    /// The request line as received (after the normalisation of an absolute target), without its line end:
+    /// what the log's `%r` shows. Later edits do not touch it.
     pub fn request_line(&self) -> &[u8] {
-        let start = self.method_span.range().start.min(self.received_len());
-        let line = &self.received()[start..];
-        let end = memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len());
-        &line[..end]
+        self.fields.bytes(self.line)
     }
 
     /// Changes the method (`http-request set-method`).
@@ -220,6 +228,8 @@ pub struct ResponseHead {
     pub(crate) status: u16,
     pub(crate) reason: Span,
     pub(crate) version: Version,
+    /// A version that is none of HTTP/1.x (unsafe mode only), passed on as it is; empty otherwise.
+    pub(crate) raw_version: Span,
     pub(crate) body: BodyLen,
     pub(crate) connection: ConnectionFlags,
     pub(crate) scan: ScanState,
