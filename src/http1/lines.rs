@@ -99,28 +99,24 @@ pub(super) fn start_line(
     scan: &mut ScanState,
 ) -> Result<Option<Line>, LineError> {
     loop {
-        match physical_line(bytes, limits, relax, scan)? {
-            None => return check_partial_start(bytes, scan),
-            Some((end, next)) if end == scan.line => {
-                scan.line = next;
-                scan.bare_lf = None;
-            }
-            Some((end, next)) => {
-                let line = Line { start: scan.line, end, next };
-                scan.line = next;
-                scan.started = true;
-                return Ok(Some(line));
-            }
+        let found = physical_line(bytes, limits, relax, scan)?;
+        if let Some((end, next)) = found
+            && end == scan.line
+        {
+            scan.line = next;
+            scan.bare_lf = None;
+            continue;
         }
-    }
-}
-
-/// A start line that is not complete but begins with a control byte will never be one: say so at once. A TLS
-/// hello on a clear-text port ends here instead of at a timeout.
-fn check_partial_start(bytes: &[u8], scan: &ScanState) -> Result<Option<Line>, LineError> {
-    match bytes.get(scan.line) {
-        Some(&b) if b < b' ' && b != b'\r' => Err(LineError::new(LineErrorKind::Control, scan.line)),
-        _ => Ok(None),
+        // A line that begins with a control byte will never be one: say so at once. A TLS hello on a clear-text
+        // port ends here instead of at a timeout.
+        if bytes.get(scan.line).is_some_and(|&b| b < b' ' && b != b'\r') {
+            return Err(LineError::new(LineErrorKind::Control, scan.line));
+        }
+        let Some((end, next)) = found else { return Ok(None) };
+        let line = Line { start: scan.line, end, next };
+        scan.line = next;
+        scan.started = true;
+        return Ok(Some(line));
     }
 }
 

@@ -71,3 +71,6 @@ pub enum Parsed {
         head_len: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;
