@@ -157,7 +157,7 @@ impl Source {
             .filter(|(line, at)| {
                 let before = line[..*at].chars().next_back();
                 let after = line[at + what.len()..].chars().next();
-                !(starts_as_word && before.is_some_and(word)) && !(ends_as_word && after.is_some_and(word))
+                !(starts_as_word && before.is_some_and(word) || ends_as_word && after.is_some_and(word))
             })
             .count()
     }
