@@ -7,6 +7,7 @@ use crate::{log, proxy, sample};
 pub fn tables() -> Tables {
     let mut tables = Tables::default();
     tables.add(log::keywords::KEYWORDS);
+    proxy::keywords::register(&mut tables);
     tables.add(proxy::check::keywords::KEYWORDS);
     tables.add(proxy::global_keywords::KEYWORDS);
     tables.add(proxy::global_keywords::WITHOUT_EFFECT);

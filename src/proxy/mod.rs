@@ -20,8 +20,10 @@ mod cpu_map;
 pub mod global;
 pub mod global_keywords;
 mod ids;
+pub mod keywords;
 mod listener;
 mod options;
+pub mod raw;
 mod resolve;
 mod server;
 mod snapshot;
@@ -36,5 +38,5 @@ pub use options::{
     Splice, TcpKeepAlive, Timeouts,
 };
 pub use resolve::resolve;
-pub use server::{Server, SourceAddr, UseSource};
+pub use server::{Server, SourceAddr, SourceSpec, UseSource};
 pub use snapshot::{Backend, Frontend, Proxy, Snapshot};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::SockAddr;
+use crate::base::addr::AddrSpec;
 use crate::config::Loc;
 
 use super::check::ServerCheck;
@@ -26,7 +27,7 @@ pub enum UseSource {
     Address(SockAddr),
 }
 
-/// `source`.
+/// `source` as resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SourceAddr {
     /// Local address to bind before connecting.
@@ -36,6 +37,17 @@ pub struct SourceAddr {
     /// Transparent proxying.
     pub usesrc: Option<UseSource>,
     /// `interface`: `SO_BINDTODEVICE`.
+    pub interface: Option<String>,
+}
+
+/// `source` as written: like [`SourceAddr`], with names not yet resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SourceSpec {
+    /// Local address.
+    pub addr: Option<AddrSpec>,
+    /// Transparent proxying.
+    pub usesrc: Option<UseSource>,
+    /// `interface`.
     pub interface: Option<String>,
 }
 

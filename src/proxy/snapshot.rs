@@ -1,16 +1,16 @@
 //! The resolved configuration. Immutable; shared by all threads.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::base::SockAddr;
 use crate::config::{Loc, Section};
 
 use super::balance::BalanceConf;
 use super::cookie::CookieConf;
+use super::raw::At;
 use super::{
-    ConnOptions, ErrorPages, HttpOptions, ListenerConf, ListenerId, Mode, ProxyId, RetryOn, Server, ServerId,
-    SourceAddr, Timeouts,
+    ConnOptions, ErrorPages, GlobalConf, HttpOptions, ListenerConf, ListenerId, Mode, ProxyId, RetryOn,
+    Server, ServerId, SourceAddr, Timeouts,
 };
 
 /// Everything that was configured.
@@ -21,6 +21,10 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerConf>,
     /// Where each server is: proxy and position in its backend; indexed by [`ServerId`].
     pub servers: Vec<(ProxyId, usize)>,
+    /// The `global` section, as written (empty when there was none).
+    pub global: Section,
+    /// Sections that are neither proxies nor `global`: peers, userlists, defaults, ...
+    pub sections: Vec<Section>,
     pub(super) frontends: HashMap<String, ProxyId>,
     pub(super) backends: HashMap<String, ProxyId>,
 }
@@ -33,12 +37,15 @@ pub struct Proxy {
     pub name: String,
     /// `id`, or the automatic number.
     pub uuid: u32,
+    pub(super) id_loc: Option<Loc>,
     /// `mode`.
     pub mode: Mode,
     /// `disabled`.
     pub disabled: bool,
     /// `description`.
     pub description: Option<String>,
+    /// `guid`.
+    pub guid: Option<String>,
     /// Every timeout.
     pub timeouts: Timeouts,
     /// Connection options.
@@ -68,6 +75,7 @@ pub struct Frontend {
     pub backlog: Option<u32>,
     /// `default_backend`; a `listen` without one is its own.
     pub default_backend: Option<ProxyId>,
+    pub(super) default_backend_name: Option<At<String>>,
     /// `rate-limit sessions`, per second.
     pub rate_limit: Option<u32>,
     /// `monitor-uri`.
@@ -84,8 +92,10 @@ pub struct Backend {
     pub servers: Vec<Server>,
     /// `balance`, `hash-type`, `hash-balance-factor`.
     pub balance: BalanceConf,
+    pub(super) balance_loc: Option<Loc>,
     /// `cookie`.
     pub cookie: Option<CookieConf>,
+    pub(super) cookie_loc: Option<Loc>,
     /// `option persist`: follow the cookie to a server that is down.
     pub persist: bool,
     /// `retries`.
@@ -108,11 +118,14 @@ pub struct Backend {
     pub dispatch: Option<SockAddr>,
     /// `option transparent`: connect to the client's original destination.
     pub transparent: bool,
-    /// Delay between two `server` states in the `slowstart` ramp of all servers: the longest one.
-    pub slowstart: Option<Duration>,
 }
 
 impl Snapshot {
+    /// What the `global` section says, when there is one.
+    pub fn global_conf(&self) -> Option<&GlobalConf> {
+        self.global.get()
+    }
+
     /// A proxy.
     pub fn proxy(&self, id: ProxyId) -> &Proxy {
         &self.proxies[id.index()]

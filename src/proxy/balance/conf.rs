@@ -1,5 +1,7 @@
 //! `balance`, `hash-type` and `hash-balance-factor` as configured.
 
+use crate::base::hash::HashFn;
+
 /// `balance`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Algorithm {
@@ -58,18 +60,6 @@ pub enum HashMethod {
     Consistent,
 }
 
-/// `hash-type`: the function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub enum HashFunction {
-    #[default]
-    Sdbm,
-    Djb2,
-    Wt6,
-    Crc32,
-    None,
-}
-
 /// Everything about balancing.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct BalanceConf {
@@ -78,7 +68,7 @@ pub struct BalanceConf {
     /// Key to server.
     pub method: HashMethod,
     /// Bytes to key.
-    pub function: HashFunction,
+    pub function: HashFn,
     /// `avalanche`: mix the key once more.
     pub avalanche: bool,
     /// `hash-balance-factor`, percent of the mean load that a server may carry; 0: off.

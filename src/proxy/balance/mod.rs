@@ -6,7 +6,7 @@ use super::{Live, Proxy};
 
 mod conf;
 
-pub use conf::{Algorithm, BalanceConf, HashFunction, HashMethod};
+pub use conf::{Algorithm, BalanceConf, HashMethod};
 
 /// Where the hashing algorithms find their key. Implemented by whoever holds the request.
 pub trait KeySource {

@@ -45,4 +45,6 @@ pub struct CookieConf {
     pub attrs: Vec<Vec<u8>>,
     /// `dynamic`: server identifiers are hashes of address, port and `dynamic-cookie-key`.
     pub dynamic: bool,
+    /// `dynamic-cookie-key`.
+    pub dynamic_key: Option<Vec<u8>>,
 }

@@ -5,8 +5,10 @@ use crate::base::time::Wall;
 use super::{Live, Proxy};
 
 mod conf;
+mod dynamic;
 
 pub use conf::{CookieConf, CookieMode};
+pub use dynamic::dynamic_value;
 
 /// The first of the log's two cookie characters (manual 8.5): what the client's cookie said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

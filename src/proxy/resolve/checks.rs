@@ -1,0 +1,154 @@
+//! Checks over whole proxies and between them.
+
+use crate::rules::ProxyRules;
+
+use super::super::balance::Algorithm;
+use super::super::{Backend, Frontend, Mode, Proxy, Snapshot};
+use super::proxies::is_http;
+use super::{Cx, kind_of};
+
+pub(super) fn check(cx: &mut Cx<'_>, snapshot: &Snapshot) {
+    for px in snapshot.proxies.iter().filter(|p| !p.disabled) {
+        if let Some(fe) = &px.frontend {
+            frontend(cx, snapshot, px, fe);
+        }
+        if let Some(be) = &px.backend {
+            backend(cx, px, be);
+        }
+        if !is_http(px) {
+            http_in_tcp(cx, px);
+        }
+        timeouts(cx, px);
+    }
+}
+
+fn frontend(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, fe: &Frontend) {
+    if fe.listeners.is_empty() && px.backend.is_none() {
+        let message = format!("frontend '{}' has no 'bind' directive.", px.name);
+        cx.diags.warning(px.loc, message).help("add one, or declare it as a backend if that was meant");
+    }
+    let Some(target) = fe.default_backend else { return };
+    let be = snapshot.proxy(target);
+    let loc = fe.default_backend_name.as_ref().map_or(px.loc, |n| n.loc);
+    modes(cx, px, be, loc, "as its default backend");
+}
+
+/// A frontend and a backend that it uses must speak the same protocol.
+fn modes(cx: &mut Cx<'_>, fe: &Proxy, be: &Proxy, loc: crate::config::Loc, how: &str) {
+    if fe.mode == be.mode || fe.id == be.id {
+        return;
+    }
+    let name = |m| match m {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+        Mode::Health => "health",
+    };
+    let message = format!(
+        "{} {} '{}' tries to use incompatible {} backend '{}' {how}.",
+        name(fe.mode),
+        kind_of(fe),
+        fe.name,
+        name(be.mode),
+        be.name
+    );
+    let help = format!("give both the same 'mode'; the backend is in line {}", be.loc.line);
+    cx.diags.error(loc, message).help(help);
+}
+
+fn backend(cx: &mut Cx<'_>, px: &Proxy, be: &Backend) {
+    let dynamic = be.cookie.as_ref().is_some_and(|c| c.dynamic && c.dynamic_key.is_none());
+    if dynamic {
+        let message = format!("proxy '{}' : dynamic cookies need 'dynamic-cookie-key'.", px.name);
+        cx.diags.warning(be.cookie_loc.unwrap_or(px.loc), message).help("without one no cookie is made");
+    }
+    for s in be.servers.iter().filter(|s| s.check.enabled == Some(true)) {
+        let no_port = s.port_offset.is_some() && s.check.port.is_none() && s.check.addr_port.is_none();
+        if no_port {
+            let message = format!(
+                "proxy '{}': server '{}' has neither a port of its own nor one for its checks.",
+                px.name, s.name
+            );
+            cx.diags.error(s.loc, message).help("add 'port <port>'");
+        }
+    }
+}
+
+/// HTTP features of a TCP proxy are ignored with a warning, except those of servers.
+fn http_in_tcp(cx: &mut Cx<'_>, px: &Proxy) {
+    let needs = |cx: &mut Cx<'_>, loc: crate::config::Loc, what: &str| {
+        let message =
+            format!("{what} will be ignored for {} '{}' (needs 'mode http').", kind_of(px), px.name);
+        cx.diags.warning(loc, message).help("add 'mode http'");
+    };
+    if let Some(be) = &px.backend {
+        if let Some(loc) = be.cookie_loc {
+            needs(cx, loc, "'cookie'");
+        }
+        let layer7 = match be.balance.algorithm {
+            Algorithm::Uri { .. } => Some("balance uri"),
+            Algorithm::UrlParam { .. } => Some("balance url_param"),
+            Algorithm::Header { .. } => Some("balance hdr"),
+            _ => None,
+        };
+        if let Some(name) = layer7 {
+            let message =
+                format!("'{name}' is not possible for {} '{}' (needs 'mode http').", kind_of(px), px.name);
+            cx.diags.warning(be.balance_loc.unwrap_or(px.loc), message).help("falling back to round robin");
+        }
+        for s in
+            be.servers.iter().filter(|s| s.redir.is_some() || (s.cookie.is_some() && be.cookie.is_none()))
+        {
+            let message = format!(
+                "proxy '{}' : server '{}' cannot have a cookie or a redirect prefix (needs 'mode http').",
+                px.name, s.name
+            );
+            cx.diags.error(s.loc, message);
+        }
+    }
+    if px.frontend.as_ref().is_some_and(|f| f.monitor_uri.is_some()) {
+        needs(cx, px.loc, "'monitor-uri'");
+    }
+    if px.http.forwardfor.is_some() {
+        needs(cx, px.loc, "'option forwardfor'");
+    }
+    if px.http.originalto.is_some() {
+        needs(cx, px.loc, "'option originalto'");
+    }
+    if let Some(rules) = px.section.get::<ProxyRules>() {
+        if !rules.http_request.is_empty() {
+            needs(cx, px.loc, "'http-request' rules");
+        }
+        if !rules.http_response.is_empty() {
+            needs(cx, px.loc, "'http-response' rules");
+        }
+        if !rules.redirect.is_empty() {
+            needs(cx, px.loc, "'redirect' rules");
+        }
+    }
+}
+
+fn timeouts(cx: &mut Cx<'_>, px: &Proxy) {
+    let t = &px.timeouts;
+    let mut missing = Vec::new();
+    if px.frontend.is_some() && t.client.is_none() {
+        missing.push("client");
+    }
+    if px.backend.as_ref().is_some_and(|b| !b.servers.is_empty()) {
+        if t.connect.is_none() {
+            missing.push("connect");
+        }
+        if t.server.is_none() {
+            missing.push("server");
+        }
+    }
+    if missing.is_empty() || px.mode == Mode::Health {
+        return;
+    }
+    let message = format!("missing timeouts for {} '{}': {}.", kind_of(px), px.name, missing.join(", "));
+    let lines: Vec<String> = missing.iter().map(|m| format!("'timeout {m} 30s'")).collect();
+    let help = format!(
+        "connections that fall silent stay for ever; add {} here or to a 'defaults' section",
+        lines.join(", ")
+    );
+    cx.diags.warning(px.loc, message).help(help);
+}

@@ -1,0 +1,236 @@
+//! Tests of the resolver over whole configurations.
+
+use crate::base::SockAddr;
+use crate::config::{Diagnostics, LoadOptions, Severity, Tables, load_str};
+
+use super::super::balance::{Algorithm, HashMethod};
+use super::super::{HttpClose, Mode, Snapshot};
+use super::resolve;
+
+fn load(text: &str) -> (Option<Snapshot>, Diagnostics) {
+    let mut tables = Tables::default();
+    super::super::keywords::register(&mut tables);
+    let mut loaded = load_str("t.cfg", text, LoadOptions::default(), &tables);
+    let snapshot = resolve(loaded.sections, &mut loaded.diags);
+    (snapshot, loaded.diags)
+}
+
+/// The snapshot of a configuration without errors.
+fn good(text: &str) -> Snapshot {
+    let (snapshot, diags) = load(text);
+    assert!(!diags.has_errors(), "{:#?}", diags.list);
+    snapshot.expect("no error was reported")
+}
+
+/// `line: message` of everything that is at least a warning.
+fn messages(text: &str) -> Vec<String> {
+    let (_, diags) = load(text);
+    let mark = |s| if s == Severity::Alert { "E" } else { "W" };
+    diags.list.iter().map(|d| format!("{}{}: {}", mark(d.severity), d.loc.line, d.message)).collect()
+}
+
+const TIMEOUTS: &str = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n";
+
+fn with_timeouts(text: &str) -> String {
+    format!("{TIMEOUTS}{text}")
+}
+
+#[test]
+fn the_founding_example() {
+    let s = good(
+        "defaults\n mode http\n option redispatch\n timeout queue 3s\n timeout connect 1s\n timeout client 10s\n \
+         timeout server 2s\nfrontend http_80_in\n bind 0.0.0.0:8080\n option httpclose\n option forwardfor\n \
+         default_backend server_web\nbackend server_web\n balance roundrobin\n \
+         cookie SERVERID insert indirect nocache\n \
+         server web1 127.0.0.1:8081 cookie web1 check inter 1500 rise 3 fall 3 weight 1\n \
+         server web2 127.0.0.1:8082 cookie web2 check inter 1500 rise 3 fall 3 weight 2\n\
+         listen tcp_in 127.0.0.1:8090\n mode tcp\n balance leastconn\n server t1 127.0.0.1:8081 check\n",
+    );
+    assert_eq!(s.proxies.len(), 3);
+    let fe = s.frontend("http_80_in").expect("declared");
+    assert_eq!((fe.mode, fe.http.close, fe.uuid), (Mode::Http, HttpClose::Close, 1));
+    assert_eq!(fe.frontend().default_backend, Some(s.backend("server_web").expect("declared").id));
+    assert_eq!(fe.http.forwardfor.as_ref().map(|f| f.header.as_slice()), Some(&b"X-Forwarded-For"[..]));
+    let be = s.backend("server_web").expect("declared");
+    let web2 = be.backend().server("web2").expect("declared");
+    assert_eq!((web2.weight, web2.uuid, web2.index), (2, 2, 1));
+    assert_eq!(web2.cookie.as_deref(), Some(&b"web2"[..]));
+    assert_eq!((web2.check.rise, web2.check.fall, web2.check.enabled), (Some(3), Some(3), Some(true)));
+    assert_eq!(be.backend().redispatch, -1);
+    let tcp = s.frontend("tcp_in").expect("a listen is a frontend too");
+    assert_eq!(tcp.frontend().default_backend, Some(tcp.id));
+    assert_eq!(tcp.backend().balance.algorithm, Algorithm::LeastConn);
+    let listener = s.listener(tcp.frontend().listeners[0]);
+    assert_eq!(listener.addr, SockAddr::Inet("127.0.0.1:8090".parse().unwrap()));
+}
+
+#[test]
+fn port_ranges_and_lists_make_listeners() {
+    let s = good(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:8000-8002,[::1]:9000 name x maxconn 7 id 4\n bind 127.0.0.1:8100\n",
+    ));
+    let f = s.frontend("f").expect("declared");
+    let ids: Vec<u32> = f.frontend().listeners.iter().map(|l| s.listener(*l).uuid).collect();
+    assert_eq!(ids, [4, 2, 3, 5, 6]);
+    assert_eq!(s.listener(f.frontend().listeners[3]).addr.to_string(), "[::1]:9000");
+    assert_eq!(s.listener(f.frontend().listeners[1]).maxconn, Some(7));
+    assert_eq!(s.listener(f.frontend().listeners[4]).name, None);
+}
+
+#[test]
+fn numbers_are_given_by_position() {
+    let s = good(&with_timeouts(
+        "backend b\n id 7\n server a 127.0.0.1:80 id 10\n server b 127.0.0.1:80\n server c 127.0.0.1:80 id 3\n \
+         server d 127.0.0.1:80\nbackend c\n server-template t 3 127.0.0.1:80 weight 5\n",
+    ));
+    let ids = |n: &str| s.backend(n).unwrap().backend().servers.iter().map(|s| s.uuid).collect::<Vec<_>>();
+    assert_eq!(ids("b"), [10, 2, 3, 4]);
+    assert_eq!(ids("c"), [1, 2, 3]);
+    assert_eq!(s.backend("c").unwrap().uuid, 2);
+    let t3 = s.backend("c").unwrap().backend().server("t3").expect("made by the template");
+    assert_eq!(t3.weight, 5);
+}
+
+#[test]
+fn default_server_lies_below_later_servers() {
+    let s = good(&with_timeouts(
+        "backend b\n server a 127.0.0.1:80\n default-server weight 3 maxconn 9 check inter 1s\n \
+         server b 127.0.0.1:80 weight 4\n server c 127.0.0.1:80 no-check minconn 20\n",
+    ));
+    let be = s.backend("b").unwrap().backend();
+    let w: Vec<_> = be.servers.iter().map(|s| (s.weight, s.minconn, s.maxconn, s.check.enabled)).collect();
+    assert_eq!(w, [(1, 0, 0, None), (4, 9, 9, Some(true)), (3, 9, 9, Some(false))]);
+}
+
+#[test]
+fn backend_errors_have_lines() {
+    let m = messages(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:1\n default_backend bb\nbackend bbc\n server s 127.0.0.1:80\n \
+         server s 127.0.0.1:80\n server t 127.0.0.1:80 id 1\n server u 127.0.0.1:80 id 1\n",
+    ));
+    assert_eq!(
+        m,
+        [
+            "E11: backend 'bbc' has another server named 's'; names must differ",
+            "E13: 'server u' : 'id' : custom id 1 is used already",
+            "E8: proxy 'f': unable to find required default_backend: 'bb'.",
+        ]
+    );
+}
+
+#[test]
+fn modes_must_agree() {
+    let m = messages(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:1\n default_backend b\nbackend b\n mode tcp\n server s 127.0.0.1:80\n",
+    ));
+    assert_eq!(
+        m,
+        ["E8: http frontend 'f' tries to use incompatible tcp backend 'b' as its default backend."]
+    );
+}
+
+#[test]
+fn missing_timeouts_and_listeners_are_warnings() {
+    let m = messages("frontend f\nbackend b\n server s 127.0.0.1:80\nbackend empty\n");
+    assert_eq!(
+        m,
+        [
+            "W1: frontend 'f' has no 'bind' directive.",
+            "W1: missing timeouts for frontend 'f': client.",
+            "W2: missing timeouts for backend 'b': connect, server.",
+        ]
+    );
+}
+
+#[test]
+fn http_features_in_tcp_mode() {
+    let m = messages(&with_timeouts(
+        "listen l\n bind 127.0.0.1:1\n mode tcp\n cookie X insert\n balance uri\n option forwardfor\n \
+         monitor-uri /x\n server s 127.0.0.1:80 cookie s\n server t 127.0.0.1:80 redir /x\n",
+    ));
+    assert_eq!(
+        m,
+        [
+            "W9: 'cookie' will be ignored for proxy 'l' (needs 'mode http').",
+            "W10: 'balance uri' is not possible for proxy 'l' (needs 'mode http').",
+            "E14: proxy 'l' : server 't' cannot have a cookie or a redirect prefix (needs 'mode http').",
+            "W6: 'monitor-uri' will be ignored for proxy 'l' (needs 'mode http').",
+            "W6: 'option forwardfor' will be ignored for proxy 'l' (needs 'mode http').",
+        ]
+    );
+}
+
+#[test]
+fn tracking() {
+    let m = messages(&with_timeouts(
+        "backend b\n server s 127.0.0.1:80 track t\n server t 127.0.0.1:80 track s\n \
+         server u 127.0.0.1:80 track nope\n server v 127.0.0.1:80 track nope/nope\n \
+         server w 127.0.0.1:80 track x\n server x 127.0.0.1:80\n server y 127.0.0.1:80 track x check\n",
+    ));
+    assert_eq!(
+        m,
+        [
+            "E9: 'server b/u' : no server 'nope' to track",
+            "E10: 'server b/v' : no backend 'nope' to track a server of",
+            "E13: 'server b/y' : checks and tracking exclude each other",
+            "E7: 'server b/s' : its tracking chain leads back to itself",
+            "E8: 'server b/t' : its tracking chain leads back to itself",
+            "E11: 'server b/w' : unable to track 'x', which has neither checks nor an agent",
+        ]
+    );
+    let s = good(&with_timeouts(
+        "backend b\n server s 127.0.0.1:80 track c/t\nbackend c\n server t 127.0.0.1:80 check\n",
+    ));
+    let tracked = s.backend("b").unwrap().backend().servers[0].track;
+    assert_eq!(tracked, Some(s.backend("c").unwrap().backend().servers[0].id));
+}
+
+#[test]
+fn wrong_options_are_reported_with_suggestions() {
+    let (_, diags) = load(&with_timeouts(
+        "backend b\n server s 127.0.0.1:80 wieght 3\n server t 127.0.0.1:80 ssl\n balance lestconn\n",
+    ));
+    let seen: Vec<_> = diags.list.iter().map(|d| (d.loc.line, d.help.clone().unwrap_or_default())).collect();
+    assert_eq!(seen[0], (7, "did you mean 'weight'?".to_owned()));
+    assert_eq!(seen[1].0, 8);
+    assert_eq!(seen[2], (9, "did you mean 'leastconn'?".to_owned()));
+}
+
+#[test]
+fn servers_without_address() {
+    let s = good(&with_timeouts("backend b\n server s no-such-host.invalid:80 init-addr last,none\n"));
+    let srv = &s.backend("b").unwrap().backend().servers[0];
+    assert_eq!((srv.addr.clone(), srv.hostname.as_deref()), (None, Some("no-such-host.invalid")));
+    let m = messages(&with_timeouts("backend b\n server s no-such-host.invalid:80\n"));
+    assert_eq!(m, ["E7: 'server b/s' : could not resolve address 'no-such-host.invalid'."]);
+}
+
+#[test]
+fn defaults_are_inherited_and_overridden() {
+    let s = good(
+        "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n balance source\n \
+         hash-type consistent\n option httpclose\n option http-server-close\n maxconn 50\n\
+         backend b\n server s 127.0.0.1:80\nbackend c\n balance first\n no option http-server-close\n \
+         server s 127.0.0.1:80\nfrontend f\n bind 127.0.0.1:1\n no option httpclose\n",
+    );
+    let b = s.backend("b").unwrap();
+    assert_eq!(b.backend().balance.method, HashMethod::Consistent);
+    assert!(b.backend().balance.avalanche);
+    assert_eq!(b.http.close, HttpClose::ServerClose);
+    let c = s.backend("c").unwrap();
+    assert_eq!(c.backend().balance.algorithm, Algorithm::First);
+    assert_eq!(c.http.close, HttpClose::KeepAlive);
+    let f = s.frontend("f").unwrap();
+    assert_eq!((f.http.close, f.frontend().maxconn), (HttpClose::ServerClose, 50));
+}
+
+#[test]
+fn fullconn_is_a_tenth_of_the_frontends() {
+    let s = good(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:1\n maxconn 1000\n default_backend b\n\
+         frontend g\n bind 127.0.0.1:2\n maxconn 500\n default_backend b\n\
+         backend b\n server s 127.0.0.1:80 minconn 1 maxconn 10\nbackend c\n fullconn 7\n server s 127.0.0.1:80\n",
+    ));
+    assert_eq!(s.backend("b").unwrap().backend().fullconn, 150);
+    assert_eq!(s.backend("c").unwrap().backend().fullconn, 7);
+}
