@@ -152,6 +152,10 @@ impl<'a> Dispatcher<'a> {
         let spellings = Dispatcher::spellings(dir);
         for (name, n) in &spellings {
             let loc = keyword_loc(dir, *n);
+            // "stats soket": rather a mistyped second word than the manual's bare "stats".
+            if *n == 1 && self.second_word_is_close(dir, mask) {
+                break;
+            }
             if known::section_keywords(name).any(|k| in_sections(k, mask)) && !self.by_name_in(name, mask) {
                 return not_supported(name, loc, diags);
             }
@@ -185,6 +189,15 @@ impl<'a> Dispatcher<'a> {
             self.tables.all::<Keyword>().iter().filter(move |k| k.sections.has(mask)).map(|k| k.name);
         let listed = known::all().iter().filter(move |k| in_sections(k, mask)).map(|k| k.name);
         registered.chain(listed)
+    }
+
+    fn second_word_is_close(&self, dir: &Directive, mask: Sections) -> bool {
+        let (first, Some(second)) = (dir.words[0].text(), dir.words.get(1)) else { return false };
+        let seconds = self
+            .names_in(mask)
+            .filter_map(|n| n.split_once(' ').filter(|(a, _)| *a == first))
+            .map(|(_, b)| b);
+        closest(&second.text(), seconds).is_some()
     }
 
     fn misspelt(&self, dir: &Directive, section: &Section, diags: &mut Diagnostics) {
