@@ -92,8 +92,8 @@ fn request_line(bytes: &[u8], line: Line, relax: Relax, out: &mut RequestHead) -
             out.raw_version = Span::new(line.start + version_at..line.end);
         }
         None => {
-            let kind = match text[version_at] {
-                b' ' | b'\t' => Kind::BadRequestLine,
+            let kind = match text.get(version_at) {
+                Some(b' ' | b'\t') => Kind::BadRequestLine,
                 _ => Kind::BadVersion,
             };
             return fail(kind, line.start + version_at);

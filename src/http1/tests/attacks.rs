@@ -268,6 +268,17 @@ fn unsafe_mode_gives_way_only_where_documented() {
     }
 }
 
+/// Found by the fuzzer: the place of the version was read behind the end of the line.
+#[test]
+fn a_request_line_that_ends_in_white_space() {
+    for line in ["GET / ", "GET / \t", "GET /\t", "GET \t", "GET\t"] {
+        let bytes = format!("{line}\r\nHost: a\r\n\r\n").into_bytes();
+        for relax in [Relax::Strict, Relax::Unsafe] {
+            assert!(request_as(&bytes, relax).is_err(), "{line:?}");
+        }
+    }
+}
+
 #[test]
 fn responses() {
     use ResponseErrorKind as R;
