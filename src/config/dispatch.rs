@@ -227,9 +227,12 @@ impl<'a> Dispatcher<'a> {
             list.sort_unstable();
             list.dedup();
             d.help(format!("'{first}' is followed by one of: {}", list.join(", ")));
-        } else if let Some(best) = closest(&shown, names().chain(names().filter_map(|n| n.split(' ').next())))
-        {
-            d.help(did_you_mean(best));
+        } else {
+            let sections = SectionKind::ALL.iter().map(|k| k.keyword());
+            let first_words = names().filter_map(|n| n.split(' ').next());
+            if let Some(best) = closest(&shown, names().chain(first_words).chain(sections)) {
+                d.help(did_you_mean(best));
+            }
         }
     }
 }
