@@ -1,17 +1,26 @@
 //! What a worker thread holds for its streams.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::limits;
+use crate::base::{self, limits};
 use crate::config::Section;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
+use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
 use crate::proxy::balance::Balancer;
+use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
-use crate::proxy::{Live, Snapshot};
+use crate::proxy::{Live, Proxy, ProxyId, Server, ServerId, Snapshot, SourceAddr, TcpKeepAlive};
 use crate::rules::ProxyRules;
+use crate::runtime::Notify;
+
+use super::pool::Pools;
+use super::state::Exchange;
+
+/// Recycled exchanges that a thread keeps.
+const SPARE_EXCHANGES: usize = 256;
 
 /// Process-wide settings that streams read.
 #[derive(Clone, Debug)]
@@ -49,6 +58,8 @@ pub struct Shared {
     pub settings: Settings,
     /// What each proxy's streams need, by `ProxyId`.
     pub plans: Vec<Plan>,
+    /// How to connect to each server, by `ServerId`.
+    pub(super) targets: Vec<Target>,
 }
 
 /// What the streams of one proxy need beyond [`crate::proxy::Proxy`]: looked up once, when it is loaded.
@@ -57,6 +68,12 @@ pub struct Plan {
     pub log: ProxyLog,
     /// Rules.
     pub rules: ProxyRules,
+}
+
+/// How to connect to a server.
+pub(super) struct Target {
+    pub addr: Option<SockAddr>,
+    pub opts: ConnectOpts,
 }
 
 impl Shared {
@@ -68,16 +85,73 @@ impl Shared {
         settings: Settings,
         global: &Section,
     ) -> Arc<Shared> {
-        let plans = snapshot
-            .proxies
-            .iter()
-            .map(|px| Plan {
-                log: log::resolve(&px.section, global),
-                rules: px.section.get::<ProxyRules>().cloned().unwrap_or_default(),
-            })
-            .collect();
-        Arc::new(Shared { snapshot, live, queues, settings, plans })
+        let plan = |px: &Proxy| Plan {
+            log: log::resolve(&px.section, global),
+            rules: px.section.get::<ProxyRules>().cloned().unwrap_or_default(),
+        };
+        let plans = snapshot.proxies.iter().map(plan).collect();
+        let target = |&(px, index): &(ProxyId, usize)| {
+            let px = snapshot.proxy(px);
+            Target::new(px, &px.backend().servers[index])
+        };
+        let targets = snapshot.servers.iter().map(target).collect();
+        Arc::new(Shared { snapshot, live, queues, settings, plans, targets })
     }
+
+    /// What a proxy's streams need.
+    pub fn plan(&self, id: ProxyId) -> &Plan {
+        &self.plans[id.index()]
+    }
+
+    pub(super) fn target(&self, id: ServerId) -> &Target {
+        &self.targets[id.index()]
+    }
+}
+
+impl Target {
+    fn new(px: &Proxy, srv: &Server) -> Target {
+        let source = srv.source.as_ref().unwrap_or(&px.backend().source);
+        let opts = ConnectOpts {
+            source: fixed_source(source),
+            interface: source.interface.clone(),
+            tfo: srv.tfo,
+            nodelay: true,
+            keepalive: keepalive(&px.conn.server_keep_alive),
+            user_timeout_ms: srv.tcp_user_timeout.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
+            ..ConnectOpts::default()
+        };
+        Target { addr: srv.addr.as_ref().and_then(net_addr), opts }
+    }
+}
+
+/// The address as the sockets take it; `None` for descriptors.
+pub(super) fn net_addr(addr: &base::SockAddr) -> Option<SockAddr> {
+    Some(match addr {
+        base::SockAddr::Inet(a) => SockAddr::Ip(*a),
+        base::SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
+        base::SockAddr::Abstract(name) | base::SockAddr::AbstractZ(name) => SockAddr::Abstract(name.clone()),
+        base::SockAddr::Fd(_) | base::SockAddr::SockPair(_) => return None,
+    })
+}
+
+fn fixed_source(source: &SourceAddr) -> Option<Source> {
+    let ip = source.addr.as_ref()?.inet()?;
+    let ports = match source.ports {
+        (0, 0) if ip.port() != 0 => Some(ip.port()..=ip.port()),
+        (0, 0) => None,
+        (low, high) => Some(low..=high),
+    };
+    Some(Source { ip: ip.ip(), ports, transparent: false })
+}
+
+/// The probing that `option clitcpka`, `srvtcpka` and their companions ask for.
+pub(super) fn keepalive(k: &TcpKeepAlive) -> Option<Keepalive> {
+    let seconds = |d: std::time::Duration| u32::try_from(d.as_secs().max(1)).unwrap_or(u32::MAX);
+    k.enabled.then(|| Keepalive {
+        idle_s: k.idle.map(seconds),
+        interval_s: k.interval.map(seconds),
+        count: k.count,
+    })
 }
 
 /// One thread's view of a configuration.
@@ -86,18 +160,52 @@ pub struct View {
     pub shared: Arc<Shared>,
     /// Balancing tables of this thread.
     pub balancer: RefCell<Balancer>,
+    pub(super) pools: Pools,
+    thread: usize,
+}
+
+impl View {
+    fn new(thread: usize, shared: Arc<Shared>) -> Rc<View> {
+        let pools = Pools::new(shared.snapshot.servers.len());
+        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, thread })
+    }
+
+    /// A proxy.
+    pub fn proxy(&self, id: ProxyId) -> &Proxy {
+        self.shared.snapshot.proxy(id)
+    }
+
+    /// What its streams need.
+    pub fn plan(&self, id: ProxyId) -> &Plan {
+        self.shared.plan(id)
+    }
+
+    /// The counters that this thread writes.
+    pub fn counters(&self) -> &ThreadCounters {
+        self.shared.live.thread(self.thread)
+    }
 }
 
 /// What a thread's streams share.
 pub struct Worker {
     index: usize,
     view: RefCell<Rc<View>>,
+    spare: RefCell<Vec<Box<Exchange>>>,
+    requests: Cell<u32>,
+    /// Woken when a client connection has ended: there may be room for another one.
+    pub(super) room: Notify,
 }
 
 impl Worker {
     /// A worker for thread `index` (of those that `Live` has counters for).
     pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
-        Rc::new(Worker { index, view: RefCell::new(View::new(shared)) })
+        Rc::new(Worker {
+            index,
+            view: RefCell::new(View::new(index, shared)),
+            spare: RefCell::new(Vec::new()),
+            requests: Cell::new(0),
+            room: Notify::new(),
+        })
     }
 
     /// The thread's index: where its counters are.
@@ -112,12 +220,24 @@ impl Worker {
 
     /// New connections use this configuration from now on; running ones keep theirs.
     pub fn swap(&self, shared: Arc<Shared>) {
-        *self.view.borrow_mut() = View::new(shared);
+        *self.view.borrow_mut() = View::new(self.index, shared);
     }
-}
 
-impl View {
-    fn new(shared: Arc<Shared>) -> Rc<View> {
-        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()) })
+    pub(super) fn take_exchange(&self) -> Box<Exchange> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn put_exchange(&self, x: Box<Exchange>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_EXCHANGES {
+            spare.push(x);
+        }
+    }
+
+    /// A number for a request (or a TCP session) that no other one of the process has, until it wraps.
+    pub(super) fn number_request(&self, threads: usize) -> u32 {
+        let n = self.requests.get();
+        self.requests.set(n.wrapping_add(1));
+        n.wrapping_mul(threads as u32).wrapping_add(self.index as u32)
     }
 }

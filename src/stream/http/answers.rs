@@ -1,0 +1,204 @@
+//! Answers that the proxy gives itself: error pages, redirects, `http-request return`, the monitor.
+
+use crate::http::{BodyLen, FieldId, Method, ResponseHead, Version, token};
+use crate::http1::connection::{Persistence, rewrite_response};
+use crate::http1::{Limits, Parsed, Relax, pages, parse_response, write_response};
+use crate::proxy::ErrorPage;
+use crate::rules::{Answer, AnswerBody, Redirect};
+use crate::runtime;
+
+use super::super::relay::Body;
+use super::super::state::Stream;
+use super::super::termination::{Cause, Phase};
+use super::super::worker::View;
+use super::Next;
+
+/// Answers with the page of the backend, of the frontend, or the built-in one.
+pub(in crate::stream) fn error(view: &View, st: &mut Stream<'_>, status: u16) -> Next {
+    let configured = st.be(view).errors.get(status).or_else(|| st.fe(view).errors.get(status));
+    match configured.map(|p| &**p) {
+        Some(ErrorPage::Raw(bytes)) => whole(view, st, status, bytes),
+        Some(ErrorPage::Location { status: code, url }) => {
+            st.x.response.clear();
+            st.x.response = ResponseHead::build(*code, Version::HTTP_11);
+            st.x.response.fields.add(b"Cache-Control", b"no-cache");
+            st.x.response.fields.add(b"Content-Length", b"0");
+            st.x.response.fields.add(b"Location", url);
+            // The log shows what happened, the client sees the redirect.
+            let next = send(view, st, b"");
+            st.x.status = Some(status);
+            next
+        }
+        None => whole(view, st, status, pages::page(status)),
+    }
+}
+
+/// Sends a complete message (head and body) as the answer.
+fn whole(view: &View, st: &mut Stream<'_>, status: u16, bytes: &[u8]) -> Next {
+    if bytes.is_empty() {
+        // `errorfile 408 /dev/null`: close without a word.
+        st.x.status = Some(status);
+        return Next::Close;
+    }
+    st.x.response.clear();
+    let limits = Limits { head_bytes: bytes.len(), ..Limits::default() };
+    match parse_response(bytes, &limits, Relax::Unsafe, Method::Get, &mut st.x.response) {
+        Ok(Parsed::Complete { head_len }) => {
+            let body = &bytes[head_len..];
+            if st.x.response.fields.get_id(FieldId::ContentLength).is_none() {
+                let mut n = Vec::new();
+                token::push_u64(&mut n, body.len() as u64);
+                st.x.response.fields.add(b"Content-Length", &n);
+            }
+            send(view, st, body)
+        }
+        // Checked when it was loaded; sent as it is if it fits no HTTP response all the same.
+        _ => {
+            st.x.status = Some(status);
+            st.x.bytes_out += bytes.len() as u64;
+            st.s.client.send(bytes.to_vec());
+            Next::Linger
+        }
+    }
+}
+
+/// Sends the head in `st.x.response` and `body`.
+fn send(view: &View, st: &mut Stream<'_>, body: &[u8]) -> Next {
+    st.x.has_response = true;
+    let drained = discard_body(st);
+    st.x.keep_client &= drained;
+    after_response_rules(view, st);
+    let x = &mut st.x;
+    let persistence = if x.keep_client { Persistence::KeepAlive } else { Persistence::Close };
+    let version = if x.has_request { x.request.version() } else { Version::HTTP_11 };
+    rewrite_response(&mut x.response, version, persistence);
+    let mut out = runtime::take_vec();
+    write_response(&x.response, &mut out);
+    if !(x.has_request && x.request.method() == Method::Head) {
+        out.extend_from_slice(body);
+    }
+    x.status = Some(x.response.status());
+    x.bytes_out += out.len() as u64;
+    st.s.client.send(out);
+    if st.x.keep_client { Next::KeepAlive } else { Next::Linger }
+}
+
+fn after_response_rules(view: &View, st: &mut Stream<'_>) {
+    let (fe, be) = (st.s.frontend, st.x.backend);
+    for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
+        let rules = &view.plan(id).rules.http_after_response;
+        if !rules.is_empty() {
+            // Only changes of the message are possible here; there is nothing left to decide.
+            let _ = rules.run(&mut 0, st);
+        }
+    }
+}
+
+/// Throws away the request body as far as it was received. True when that is all of it: then the connection
+/// can carry another request.
+pub(in crate::stream) fn discard_body(st: &mut Stream<'_>) -> bool {
+    if !st.x.has_request {
+        return false;
+    }
+    if st.x.body_taken {
+        return st.x.body_done;
+    }
+    st.x.body_taken = true;
+    let mut body = Body::new(st.x.request.framing(), false);
+    if let BodyLen::Tunnel | BodyLen::UntilClose = st.x.request.framing() {
+        return false;
+    }
+    while !body.is_complete() {
+        let Some(Ok(mut buf)) = st.s.client.try_recv() else { return false };
+        if buf.is_empty() {
+            st.s.client.unrecv(buf);
+            return false;
+        }
+        let Some(taken) = body.take(&buf) else { return false };
+        st.x.bytes_in += taken.len as u64;
+        buf.advance(taken.len);
+        if !buf.is_empty() {
+            st.s.client.unrecv(buf);
+        }
+        if taken.done {
+            break;
+        }
+    }
+    st.x.body_done = true;
+    true
+}
+
+/// `http-request deny`, `return` and their kin.
+pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) -> Next {
+    match &a.body {
+        AnswerBody::ErrorPage => error(view, st, a.status),
+        AnswerBody::Empty => built(view, st, a.status, None, b""),
+        AnswerBody::Bytes(bytes) => built(view, st, a.status, a.content_type.as_deref(), bytes),
+    }
+}
+
+fn built(view: &View, st: &mut Stream<'_>, status: u16, content_type: Option<&[u8]>, body: &[u8]) -> Next {
+    let mut n = Vec::new();
+    token::push_u64(&mut n, body.len() as u64);
+    st.x.response = ResponseHead::build(status, Version::HTTP_11);
+    st.x.response.fields.add(b"Content-Length", &n);
+    if let Some(t) = content_type.filter(|_| !body.is_empty()) {
+        st.x.response.fields.add(b"Content-Type", t);
+    }
+    send(view, st, body)
+}
+
+/// `redirect`.
+pub(in crate::stream) fn redirect(view: &View, st: &mut Stream<'_>, r: &Redirect<'_>) -> Next {
+    st.note(Cause::Local, Phase::Request);
+    st.x.response = ResponseHead::build(r.status, Version::HTTP_11);
+    let fields = &mut st.x.response.fields;
+    fields.add(b"Content-Length", b"0");
+    fields.add(b"Location", &r.location);
+    if let Some(cookie) = r.set_cookie {
+        fields.add(b"Set-Cookie", cookie);
+    }
+    if matches!(r.status, 302 | 303 | 307) {
+        fields.add(b"Cache-Control", b"no-cache");
+    }
+    send(view, st, b"")
+}
+
+/// `server ... redir`: the client is sent to the server itself.
+pub(in crate::stream) fn server_redirect(view: &View, st: &mut Stream<'_>, prefix: &[u8]) -> Next {
+    st.note(Cause::Local, Phase::Request);
+    let mut location = prefix.to_vec();
+    location.extend_from_slice(st.x.request.uri().path_and_query().unwrap_or(b"/"));
+    st.x.response = ResponseHead::build(302, Version::HTTP_11);
+    let fields = &mut st.x.response.fields;
+    fields.add(b"Cache-Control", b"no-cache");
+    fields.add(b"Content-Length", b"0");
+    fields.add(b"Location", &location);
+    send(view, st, b"")
+}
+
+/// `auth`: ask for credentials.
+pub(in crate::stream) fn ask_credentials(view: &View, st: &mut Stream<'_>, realm: &[u8]) -> Next {
+    st.note(Cause::Local, Phase::Request);
+    let proxy = st.x.request.uri().authority.is_some();
+    let (status, name): (u16, &[u8]) =
+        if proxy { (407, b"Proxy-Authenticate") } else { (401, b"WWW-Authenticate") };
+    let mut value = b"Basic realm=\"".to_vec();
+    value.extend_from_slice(realm);
+    value.push(b'"');
+    let page = pages::page(status);
+    let limits = Limits { head_bytes: page.len(), ..Limits::default() };
+    st.x.response.clear();
+    let parsed = parse_response(page, &limits, Relax::Unsafe, Method::Get, &mut st.x.response);
+    let Ok(Parsed::Complete { head_len }) = parsed else { return error(view, st, status) };
+    st.x.response.fields.set(name, &value);
+    send(view, st, &page[head_len..])
+}
+
+/// `monitor-uri`: never logged, never passed on.
+pub(in crate::stream) fn monitor(view: &View, st: &mut Stream<'_>, fail: bool) -> Next {
+    st.x.logged = true;
+    st.note(Cause::Local, Phase::Request);
+    view.counters().frontends[st.s.frontend.index()].intercepted.inc();
+    error(view, st, if fail { 503 } else { 200 })
+}

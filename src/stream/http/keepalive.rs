@@ -1,0 +1,122 @@
+//! The life of an HTTP client connection: waiting for requests, one exchange after the other, the close.
+//!
+//! Waiting costs this small future and the session: the exchange is boxed, and gone between requests.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::base::time::Mono;
+use crate::net::RecvBuf;
+use crate::runtime::now;
+
+use super::super::state::{Session, after};
+use super::super::wait::until;
+use super::{Next, exchange};
+
+/// Bytes of a refused request that are read before its connection is closed all the same.
+const LINGER_BYTES: usize = 1024 * 1024;
+/// Time a client has to read our answer and close, at most.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Why no request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::stream) enum Silence {
+    /// The client closed.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// The timeout struck.
+    TimedOut,
+}
+
+/// Serves a client connection to its end.
+pub(in crate::stream) async fn serve(s: &mut Session) {
+    loop {
+        let first = s.exchanges == 0;
+        let buf = match wait_for_request(s).await {
+            Ok(buf) => buf,
+            Err(silence) => {
+                if first && Box::pin(exchange::silent(s, silence)).await == Next::Linger {
+                    linger(s).await;
+                }
+                return;
+            }
+        };
+        if after_exchange(s, buf).await {
+            return;
+        }
+    }
+}
+
+/// One exchange, and the close when it was the last one: true then.
+pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> bool {
+    match Box::pin(exchange::run(s, buf)).await {
+        Next::KeepAlive => return false,
+        Next::Close => close(s).await,
+        Next::Linger => linger(s).await,
+        Next::Abort => {}
+    }
+    true
+}
+
+/// Waits for the first byte of a request. Empty lines before it are skipped and do not count.
+async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
+    let deadline = idle_deadline(s);
+    let client = &s.client;
+    let received = until(&mut s.timer, deadline, |cx| {
+        loop {
+            match client.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Silence::Broken)),
+                Poll::Ready(Ok(buf)) if buf.is_empty() => return Poll::Ready(Err(Silence::Closed)),
+                Poll::Ready(Ok(mut buf)) => {
+                    let blank = buf.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+                    buf.advance(blank);
+                    if !buf.is_empty() {
+                        return Poll::Ready(Ok(buf));
+                    }
+                }
+            }
+        }
+    });
+    received.await.unwrap_or(Err(Silence::TimedOut))
+}
+
+fn idle_deadline(s: &Session) -> Mono {
+    let t = &s.view.proxy(s.frontend).timeouts;
+    let limit = if s.exchanges == 0 { t.http_request() } else { t.http_keep_alive() };
+    let deadline = limit.map_or(Mono::NEVER, |d| s.start + d);
+    deadline.min(after(t.client))
+}
+
+/// Closes once everything is sent.
+pub(in crate::stream) async fn close(s: &mut Session) {
+    if s.client.send_pending() > 0 {
+        let deadline = after(s.view.proxy(s.frontend).timeouts.client);
+        let client = &s.client;
+        let _ = until(&mut s.timer, deadline, |cx| client.poll_sent(cx, 0)).await;
+    }
+}
+
+/// Closes so that the client can read what was sent although it is still sending itself: a close with unread
+/// data would make the kernel send a reset, which may destroy the answer on its way (RFC 9112 9.6).
+pub(in crate::stream) async fn linger(s: &mut Session) {
+    close(s).await;
+    if s.client.send_pending() > 0 || s.client.shutdown_write().is_err() {
+        return;
+    }
+    let limit = s.view.proxy(s.frontend).timeouts.client.unwrap_or(LINGER_TIME).min(LINGER_TIME);
+    let deadline = now() + limit;
+    let client = &s.client;
+    let mut left = LINGER_BYTES;
+    let _ = until(&mut s.timer, deadline, |cx| {
+        loop {
+            match client.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(buf)) if !buf.is_empty() && left > buf.len() => left -= buf.len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,22 @@
+//! HTTP mode: keep-alive sessions and their exchanges.
+
+pub(super) mod answers;
+pub(super) mod body;
+pub(super) mod exchange;
+pub(super) mod keepalive;
+pub(super) mod request;
+pub(super) mod response;
+pub(super) mod talk;
+
+/// What becomes of the client connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It waits for another request.
+    KeepAlive,
+    /// It is closed once everything is sent.
+    Close,
+    /// The same, but the client may still be sending: it gets to read the answer first.
+    Linger,
+    /// It is closed with a reset.
+    Abort,
+}

@@ -1,0 +1,323 @@
+//! What a stream is made of: the session (as long as the client connection) and the exchange (one request
+//! and its response, or one TCP session). An idle session owns no exchange and no buffer.
+
+use std::cell::{OnceCell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::time::{Mono, Wall};
+use crate::http::{RequestHead, ResponseHead};
+use crate::log::{Captures, LevelOverride, Timeline};
+use crate::base::SockAddr;
+use crate::net::{self, Socket};
+use crate::proxy::cookie::{Done, RequestOutcome};
+use crate::proxy::queue::Slot;
+use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId};
+use crate::runtime::{Timer, now, wall};
+use crate::sample::VarStore;
+
+use super::pool::ServerConn;
+use super::termination::{Cause, Phase, Termination};
+use super::worker::{View, Worker};
+
+/// A client connection.
+pub(super) struct Session {
+    pub worker: Rc<Worker>,
+    pub view: Rc<View>,
+    pub client: Socket,
+    pub listener: ListenerId,
+    pub frontend: ProxyId,
+    /// The client's address; `None` for Unix sockets.
+    pub src: Option<SocketAddr>,
+    /// The address it connected to: asked of the kernel at first use.
+    dst: OnceCell<Option<SocketAddr>>,
+    /// Start of the current exchange: the accept, then the end of the exchange before.
+    pub start: Mono,
+    pub start_wall: Wall,
+    pub vars: VarStore,
+    pub timer: Timer,
+    /// Exchanges begun.
+    pub exchanges: u32,
+    /// A server connection that only this client may use.
+    pub own: Option<Box<ServerConn>>,
+    /// The server that was used last.
+    pub last_server: Option<ServerId>,
+    /// Socket options that only rules set.
+    pub tcp_http: bool,
+}
+
+impl Session {
+    /// A session that counts as a connection of process, frontend and listener until it is dropped.
+    pub fn new(worker: Rc<Worker>, listener: ListenerId, client: Socket, peer: &net::SockAddr) -> Session {
+        let view = worker.view();
+        let frontend = view.shared.snapshot.listener(listener).proxy;
+        let live = &view.shared.live;
+        live.process.connections.inc();
+        live.frontend(frontend).sessions.inc();
+        live.listener(listener).sessions.inc();
+        Session {
+            src: peer.ip(),
+            dst: OnceCell::new(),
+            start: now(),
+            start_wall: wall(),
+            vars: VarStore::new(),
+            timer: Timer::new(),
+            exchanges: 0,
+            own: None,
+            last_server: None,
+            tcp_http: false,
+            worker,
+            view,
+            client,
+            listener,
+            frontend,
+        }
+    }
+
+    /// The address that the client connected to. One system call, at the first use.
+    pub fn dst(&self) -> Option<SocketAddr> {
+        *self.dst.get_or_init(|| match &self.view.shared.snapshot.listener(self.listener).addr {
+            SockAddr::Inet(a) if !a.ip().is_unspecified() && a.port() != 0 => Some(*a),
+            SockAddr::Inet(_) | SockAddr::Fd(_) => self.client.local_addr().ok().and_then(|a| a.ip()),
+            _ => None,
+        })
+    }
+
+    /// The address that the client connected to, if that is known without asking the kernel.
+    pub fn known_dst(&self) -> Option<SocketAddr> {
+        match &self.view.shared.snapshot.listener(self.listener).addr {
+            SockAddr::Inet(a) if !a.ip().is_unspecified() && a.port() != 0 => self.dst(),
+            _ => self.dst.get().copied().flatten(),
+        }
+    }
+
+    /// `set-dst`.
+    pub fn set_dst(&mut self, addr: SocketAddr) {
+        self.dst = OnceCell::from(Some(addr));
+    }
+
+    /// True for a client on a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        self.view.shared.snapshot.listener(self.listener).addr.is_unix()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let live = &self.view.shared.live;
+        live.process.connections.dec();
+        live.frontend(self.frontend).sessions.dec();
+        live.listener(self.listener).sessions.dec();
+        self.worker.room.notify_one();
+    }
+}
+
+/// Timeouts that rules changed for one exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Overrides {
+    pub client: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub queue: Option<Duration>,
+    pub server: Option<Duration>,
+    pub tarpit: Option<Duration>,
+    pub tunnel: Option<Duration>,
+    pub retries: Option<u32>,
+}
+
+/// One exchange. Recycled: [`Exchange::clear`] keeps the memory.
+#[derive(Default)]
+pub(super) struct Exchange {
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    /// The request head is complete.
+    pub has_request: bool,
+    /// The response head is complete.
+    pub has_response: bool,
+    /// Start of the request body, or what the client sent first in TCP mode: for rules.
+    pub payload: Vec<u8>,
+    /// `payload` is the whole body.
+    pub payload_complete: bool,
+    /// No more payload will be looked at: the delay is over, the buffer full or the stream at its end.
+    pub payload_final: bool,
+    pub times: Timeline,
+    pub start_wall: Wall,
+    pub first: bool,
+    pub number: u32,
+    /// The backend; the frontend itself while none was chosen.
+    pub backend: ProxyId,
+    /// It counts among the backend's sessions.
+    pub counted_backend: bool,
+    /// The chosen server: position in `Backend::servers`.
+    pub server: Option<usize>,
+    /// It was chosen by a cookie or a rule.
+    pub persistent: bool,
+    /// `force-persist`.
+    pub force_persist: bool,
+    /// `ignore-persist`.
+    pub ignore_persist: bool,
+    pub slot: Option<Slot>,
+    /// Where the connection to the server comes from.
+    pub server_src: Option<SocketAddr>,
+    pub vars_txn: VarStore,
+    pub vars_req: VarStore,
+    pub vars_res: VarStore,
+    pub req_captures: RefCell<Captures>,
+    pub res_captures: RefCell<Captures>,
+    pub req_cookie: Vec<u8>,
+    pub res_cookie: Vec<u8>,
+    pub unique_id: OnceCell<Vec<u8>>,
+    pub term: Termination,
+    pub status: Option<u16>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// What of the two is in the counters already.
+    pub counted_in: u64,
+    pub counted_out: u64,
+    pub retries: u32,
+    pub redispatched: bool,
+    pub srv_queue: u64,
+    pub be_queue: u64,
+    pub cookie: RequestOutcome,
+    pub cookie_done: Done,
+    pub level: Option<LevelOverride>,
+    pub overrides: Overrides,
+    /// The line is written, or none is to be.
+    pub logged: bool,
+    /// Everything that was to be sent was handed to the client.
+    pub no_l7_retry: bool,
+    /// The client asked for, and may have, another exchange on its connection.
+    pub keep_client: bool,
+    /// The client's 103 fields, until the last one is there.
+    pub early_hints: Vec<u8>,
+}
+
+impl Exchange {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        let mut old = std::mem::take(self);
+        old.request.clear();
+        old.response.clear();
+        old.payload.clear();
+        old.req_cookie.clear();
+        old.res_cookie.clear();
+        old.early_hints.clear();
+        old.vars_txn.clear();
+        old.vars_req.clear();
+        old.vars_res.clear();
+        let mut unique_id = OnceCell::new();
+        if let Some(mut v) = old.unique_id.take() {
+            v.clear();
+            old.early_hints = if old.early_hints.capacity() == 0 { v } else { old.early_hints };
+            unique_id = OnceCell::new();
+        }
+        *self = Exchange {
+            request: old.request,
+            response: old.response,
+            payload: old.payload,
+            req_cookie: old.req_cookie,
+            res_cookie: old.res_cookie,
+            early_hints: old.early_hints,
+            vars_txn: old.vars_txn,
+            vars_req: old.vars_req,
+            vars_res: old.vars_res,
+            req_captures: old.req_captures,
+            res_captures: old.res_captures,
+            unique_id,
+            ..Exchange::default()
+        };
+    }
+}
+
+/// An exchange on its session: what rules, expressions and log lines look at.
+pub(super) struct Stream<'s> {
+    pub s: &'s mut Session,
+    pub x: Box<Exchange>,
+}
+
+impl<'s> Stream<'s> {
+    /// Begins an exchange.
+    pub fn begin(s: &'s mut Session) -> Stream<'s> {
+        let mut x = s.worker.take_exchange();
+        x.times.accept = s.start;
+        x.times.handshake = s.start;
+        x.start_wall = s.start_wall;
+        x.first = s.exchanges == 0;
+        x.backend = s.frontend;
+        x.number = s.worker.number_request(s.view.shared.live.threads.len());
+        s.exchanges += 1;
+        Stream { s, x }
+    }
+
+    /// The frontend.
+    pub fn fe<'v>(&self, view: &'v View) -> &'v Proxy {
+        view.proxy(self.s.frontend)
+    }
+
+    /// The backend; the frontend while none was chosen.
+    pub fn be<'v>(&self, view: &'v View) -> &'v Proxy {
+        view.proxy(self.x.backend)
+    }
+
+    /// The chosen server.
+    pub fn srv<'v>(&self, view: &'v View) -> Option<&'v Server> {
+        let index = self.x.server?;
+        Some(&self.be(view).backend().servers[index])
+    }
+
+    /// Counts the exchange among the sessions of backend `id`.
+    pub fn enter_backend(&mut self, view: &View, id: ProxyId) {
+        debug_assert!(!self.x.counted_backend);
+        self.x.backend = id;
+        self.x.counted_backend = true;
+        view.shared.live.backend(id).sessions.inc();
+        view.counters().backends[id.index()].sessions.inc();
+    }
+
+    /// Gives back what the exchange holds of server and backend.
+    pub fn leave_backend(&mut self) {
+        self.x.slot = None;
+        if std::mem::take(&mut self.x.counted_backend) {
+            self.s.view.shared.live.backend(self.x.backend).sessions.dec();
+        }
+    }
+
+    /// Notes the end of the session, unless it was noted before.
+    pub fn note(&mut self, cause: Cause, phase: Phase) {
+        self.x.term.note(cause, phase);
+    }
+
+    /// `timeout client`.
+    pub fn client_timeout(&self, view: &View) -> Option<Duration> {
+        self.x.overrides.client.or(self.fe(view).timeouts.client)
+    }
+
+    /// `timeout server`.
+    pub fn server_timeout(&self, view: &View) -> Option<Duration> {
+        self.x.overrides.server.or(self.be(view).timeouts.server)
+    }
+
+    /// `timeout tunnel`.
+    pub fn tunnel_timeout(&self, view: &View) -> Option<Duration> {
+        self.x.overrides.tunnel.or(self.be(view).timeouts.tunnel)
+    }
+
+    /// `retries`.
+    pub fn max_retries(&self, view: &View) -> u32 {
+        self.x.overrides.retries.unwrap_or(self.be(view).backend().retries)
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.leave_backend();
+        let mut x = std::mem::take(&mut self.x);
+        x.clear();
+        self.s.worker.put_exchange(x);
+    }
+}
+
+/// The instant after `d`; `None` never comes.
+pub(super) fn after(d: Option<Duration>) -> Mono {
+    d.map_or(Mono::NEVER, |d| now() + d)
+}
