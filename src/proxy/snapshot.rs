@@ -171,6 +171,14 @@ impl Proxy {
     }
 }
 
+impl Frontend {
+    /// True when `addr` lies in `monitor-net`.
+    pub fn is_monitor(&self, addr: std::net::IpAddr) -> bool {
+        let except = self.monitor_net;
+        super::ForwardedFor { header: Vec::new(), except, if_none: false }.is_excepted(addr)
+    }
+}
+
 impl Backend {
     /// The server of that name and its position.
     pub fn server(&self, name: &str) -> Option<&Server> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::LevelOverride;
-use crate::proxy::ProxyId;
+use crate::proxy::{ProxyId, Server, ServerId};
 use crate::proxy::balance::KeySource;
 use crate::rules::{MessageCx, TimeoutKind};
 use crate::runtime;
@@ -27,11 +27,11 @@ impl Live for View {
     }
 
     fn server_name(&self, s: ServerIdx) -> &str {
-        &self.proxy(ProxyId(s.proxy.0)).backend().servers[s.server as usize].name
+        &self.server(s).name
     }
 
     fn server_id(&self, s: ServerIdx) -> i64 {
-        i64::from(self.proxy(ProxyId(s.proxy.0)).backend().servers[s.server as usize].uuid)
+        i64::from(self.server(s).uuid)
     }
 
     fn proxy_count(&self, p: ProxyIdx, what: ProxyCount) -> i64 {
@@ -66,7 +66,7 @@ impl Live for View {
     }
 
     fn server_count(&self, s: ServerIdx, what: ServerCount) -> i64 {
-        let srv = &self.proxy(ProxyId(s.proxy.0)).backend().servers[s.server as usize];
+        let srv = self.server(s);
         let live = &self.shared.live;
         let state = live.server(srv.id);
         match what {
@@ -92,6 +92,12 @@ impl Live for View {
 
     fn act_conn(&self) -> i64 {
         i64::from(self.shared.live.process.connections.get())
+    }
+}
+
+impl View {
+    fn server(&self, s: ServerIdx) -> &Server {
+        self.shared.snapshot.server(ServerId(s.0))
     }
 }
 
@@ -210,8 +216,8 @@ impl Ctx for Stream<'_> {
     }
 
     fn server(&self) -> Option<ServerIdx> {
-        let server = self.x.server? as u32;
-        Some(ServerIdx { proxy: ProxyIdx(self.x.backend.0), server })
+        let srv = self.srv(&self.s.view)?;
+        Some(ServerIdx(srv.id.0))
     }
 
     fn live(&self) -> Option<&dyn Live> {

@@ -19,23 +19,8 @@ pub(super) fn count_bytes(view: &View, st: &mut Stream<'_>) {
     if bytes_in | bytes_out == 0 {
         return;
     }
-    let c = view.counters();
-    let fe = &c.frontends[st.s.frontend.index()];
-    fe.bytes_in.add(bytes_in);
-    fe.bytes_out.add(bytes_out);
-    let li = &c.listeners[st.s.listener.index()];
-    li.bytes_in.add(bytes_in);
-    li.bytes_out.add(bytes_out);
-    if st.x.counted_backend {
-        let be = &c.backends[st.x.backend.index()];
-        be.bytes_in.add(bytes_in);
-        be.bytes_out.add(bytes_out);
-        if let Some(id) = server_id(view, st) {
-            c.servers[id.index()].bytes_in.add(bytes_in);
-            c.servers[id.index()].bytes_out.add(bytes_out);
-        }
-    }
-    c.process.bytes_out.add(bytes_out);
+    let server = st.x.server.filter(|_| st.x.counted_backend);
+    view.count_stream(st.s.listener, st.s.frontend, st.x.backend, server, bytes_in, bytes_out);
 }
 
 fn server_id(view: &View, st: &Stream<'_>) -> Option<ServerId> {

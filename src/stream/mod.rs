@@ -10,18 +10,91 @@
 pub mod relay;
 pub mod termination;
 
+mod accept;
+mod connect;
+mod ctx;
+mod http;
+mod logging;
+mod pool;
+mod retry;
+mod state;
+mod switch;
+mod tcp;
+mod wait;
 mod worker;
 
+pub use accept::accept;
 pub use worker::{Settings, Shared, View, Worker};
 
+use std::future::Future;
 use std::rc::Rc;
 
 use crate::net::{SockAddr, Socket};
-use crate::proxy::ListenerId;
+use crate::proxy::{ListenerId, Mode};
+use crate::rules::Verdict;
 
-/// The whole life of a client connection. The caller has counted nothing: `feconn`, `actconn` and the
-/// listener's sessions are counted (and given back) here.
-pub async fn serve_client(worker: Rc<Worker>, listener: ListenerId, socket: Socket, peer: SockAddr) {
-    let _ = (worker, listener, socket, peer);
-    todo!()
+use state::{Session, Stream};
+
+/// The whole life of a client connection. It counts as a connection of process, frontend and listener from
+/// this call on, until the future is dropped.
+pub fn serve_client(
+    worker: Rc<Worker>,
+    listener: ListenerId,
+    socket: Socket,
+    peer: SockAddr,
+) -> impl Future<Output = ()> + 'static {
+    let s = Session::new(worker, listener, socket, &peer);
+    serve(s)
+}
+
+async fn serve(mut s: Session) {
+    if !admitted(&mut s) {
+        return;
+    }
+    match s.view.proxy(s.frontend).mode {
+        Mode::Http => http::keepalive::serve(&mut s).await,
+        Mode::Tcp => Box::pin(tcp::serve(&mut s)).await,
+        Mode::Health => tcp::health(&mut s).await,
+    }
+    if s.reset {
+        s.client.abort();
+    }
+}
+
+/// `monitor-net`, `tcp-request connection` and `tcp-request session`: before the first byte, never logged.
+fn admitted(s: &mut Session) -> bool {
+    let view = s.view.clone();
+    let fe = view.proxy(s.frontend);
+    let counters = &view.counters().frontends[s.frontend.index()];
+    let listener = &view.counters().listeners[s.listener.index()];
+    if let (Some(front), Some(src)) = (&fe.frontend, s.src)
+        && front.is_monitor(src.ip())
+    {
+        if fe.mode == Mode::Http {
+            s.client.send(&b"HTTP/1.0 200 OK\r\n\r\n"[..]);
+        }
+        return false;
+    }
+    let rules = &view.plan(s.frontend).rules;
+    for (set, connection) in [(&rules.tcp_connection, true), (&rules.tcp_session, false)] {
+        if set.is_empty() {
+            continue;
+        }
+        let mut st = Stream::begin(s);
+        let verdict = set.run(&mut 0, &mut st);
+        let refused = matches!(verdict, Verdict::Reject | Verdict::SilentDrop | Verdict::Deny(_));
+        drop(st);
+        s.exchanges = 0;
+        if refused {
+            if connection {
+                counters.conn_denied.inc();
+                listener.conn_denied.inc();
+            } else {
+                counters.sess_denied.inc();
+                listener.sess_denied.inc();
+            }
+            return false;
+        }
+    }
+    true
 }

@@ -129,14 +129,6 @@ impl Pools {
         left
     }
 
-    /// Closes every idle connection to a server.
-    pub fn drop_server(&self, live: &Live, server: ServerId) {
-        let stack = &mut self.stacks.borrow_mut()[server.index()];
-        for _ in stack.idle.drain(..) {
-            live.server(server).idle.dec();
-        }
-    }
-
     /// Number of idle connections to a server.
     #[cfg(test)]
     pub fn idle(&self, server: ServerId) -> usize {

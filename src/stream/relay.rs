@@ -72,7 +72,7 @@ impl Body {
     }
 
     /// How many of `bytes` belong to the message. `None`: invalid chunk framing. Not for `Dechunk`.
-    fn take(&mut self, bytes: &[u8]) -> Option<Taken> {
+    pub fn take(&mut self, bytes: &[u8]) -> Option<Taken> {
         match self {
             Body::Length(rest) => {
                 let len = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
@@ -103,7 +103,8 @@ impl Body {
         }
     }
 
-    fn is_complete(&self) -> bool {
+    /// True when nothing is to come.
+    pub fn is_complete(&self) -> bool {
         matches!(self, Body::Length(0))
     }
 }
@@ -150,6 +151,15 @@ pub struct Flow {
     /// There is no pipe to be had.
     no_pipe: bool,
     via: Via,
+    kept: Kept,
+}
+
+/// What was sent, for a replay.
+enum Kept {
+    /// Nothing is kept: once a byte has gone there is no replay.
+    Nothing,
+    /// Everything so far, and how much more may be kept.
+    Parts(Vec<RecvBuf>, usize),
 }
 
 /// Which ends of a flow moved.
@@ -162,7 +172,50 @@ struct Moved {
 impl Flow {
     /// A direction that carries `body`.
     pub fn new(body: Body) -> Flow {
-        Flow { body, bytes: 0, blocked: false, no_pipe: false, via: Via::Copy }
+        Flow { body, bytes: 0, blocked: false, no_pipe: false, via: Via::Copy, kept: Kept::Nothing }
+    }
+
+    /// A direction with nothing to carry.
+    pub fn done() -> Flow {
+        Flow::new(Body::Length(0))
+    }
+
+    /// Keeps what is sent, up to `limit` bytes, so that it can be sent once more.
+    pub fn keep(&mut self, limit: usize) {
+        self.kept = Kept::Parts(Vec::new(), limit);
+    }
+
+    /// What was sent so far, if that was kept.
+    pub fn kept(&self) -> impl Iterator<Item = RecvBuf> {
+        let parts: &[RecvBuf] = match &self.kept {
+            Kept::Parts(parts, _) => parts,
+            Kept::Nothing => &[],
+        };
+        parts.iter().cloned()
+    }
+
+    /// True when everything that was sent can be sent once more.
+    pub fn can_replay(&self) -> bool {
+        self.bytes == 0 || matches!(self.kept, Kept::Parts(..))
+    }
+
+    /// Cuts off the front of `buf` what belongs to the message, without sending it. `None`: invalid framing.
+    pub fn take_away(&mut self, buf: &mut RecvBuf) -> Option<Taken> {
+        let taken = self.body.take(buf)?;
+        buf.advance(taken.len);
+        Some(taken)
+    }
+
+    fn keep_part(&mut self, buf: &RecvBuf) {
+        if let Kept::Parts(parts, room) = &mut self.kept {
+            match room.checked_sub(buf.len()) {
+                Some(left) => {
+                    *room = left;
+                    parts.push(buf.clone());
+                }
+                None => self.kept = Kept::Nothing,
+            }
+        }
     }
 
     /// True when there is nothing to carry.
@@ -258,6 +311,7 @@ impl Flow {
             buf = message;
         }
         if !buf.is_empty() {
+            self.keep_part(&buf);
             to.send(buf);
         }
         taken.done.then_some(FlowEnd::Complete)
@@ -297,7 +351,7 @@ impl Flow {
 
     /// Starts the way to splicing when the direction moved `burst` bytes in one go and enough is to come.
     fn promote(&mut self, burst: usize) -> bool {
-        if burst < BULK_BURST || self.no_pipe || self.body.opaque() < BULK_REMAINING {
+        if burst < BULK_BURST || self.no_pipe || matches!(self.kept, Kept::Parts(..)) || self.body.opaque() < BULK_REMAINING {
             return false;
         }
         match Pipe::take() {
@@ -497,7 +551,12 @@ pub struct Relay<'a> {
     client_side: Side,
     server_side: Side,
     outcome: Outcome,
+    metered: (u64, u64),
+    reported: (u64, u64),
 }
+
+/// Bytes after which a running transfer is reported to the counters.
+const REPORT_BYTES: u64 = 1024 * 1024;
 
 impl<'a> Relay<'a> {
     /// A relay of two directions. A direction that is complete already is not touched.
@@ -519,6 +578,8 @@ impl<'a> Relay<'a> {
                 down_complete: down.is_complete(),
                 ..Outcome::default()
             },
+            metered: (up.bytes, down.bytes),
+            reported: (0, 0),
             client,
             server,
             up,
@@ -537,9 +598,31 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Carries until both directions have ended, one failed, or a timeout struck.
-    pub async fn run(&mut self, timer: &mut Timer) -> Outcome {
-        poll_fn(|cx| self.poll(cx, timer)).await
+    /// Carries until both directions have ended, one failed, or a timeout struck. `meter` is told now and then
+    /// how many more bytes went up and down during a long transfer.
+    pub async fn run(&mut self, timer: &mut Timer, meter: &mut dyn FnMut(u64, u64)) -> Outcome {
+        poll_fn(|cx| {
+            let done = self.poll(cx, timer);
+            let (up, down) = (self.up.bytes - self.metered.0, self.down.bytes - self.metered.1);
+            if up + down >= REPORT_BYTES {
+                meter(up, down);
+                self.metered = (self.up.bytes, self.down.bytes);
+                self.reported.0 += up;
+                self.reported.1 += down;
+            }
+            done
+        })
+        .await
+    }
+
+    /// The bytes that `meter` was told about.
+    pub fn counted(&self) -> (u64, u64) {
+        self.reported
+    }
+
+    /// Gives the client's direction back.
+    pub fn into_up(self) -> Flow {
+        self.up
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Outcome> {

@@ -19,7 +19,7 @@ use crate::sample::VarStore;
 
 use super::pool::ServerConn;
 use super::termination::{Cause, Phase, Termination};
-use super::worker::{View, Worker};
+use super::worker::{View, Worker, keepalive};
 
 /// A client connection.
 pub(super) struct Session {
@@ -43,8 +43,11 @@ pub(super) struct Session {
     pub own: Option<Box<ServerConn>>,
     /// The server that was used last.
     pub last_server: Option<ServerId>,
-    /// Socket options that only rules set.
+    /// A TCP frontend's client that speaks to an HTTP backend.
     pub tcp_http: bool,
+    /// The connection is to be closed with a reset.
+    pub reset: bool,
+    _presence: Presence,
 }
 
 impl Session {
@@ -56,6 +59,17 @@ impl Session {
         live.process.connections.inc();
         live.frontend(frontend).sessions.inc();
         live.listener(listener).sessions.inc();
+        let c = view.counters();
+        c.process.connections.inc();
+        let (fe, li) = (&c.frontends[frontend.index()], &c.listeners[listener.index()]);
+        fe.connections.inc();
+        fe.sessions.inc();
+        li.connections.inc();
+        li.sessions.inc();
+        if let Some(k) = keepalive(&view.proxy(frontend).conn.client_keep_alive) {
+            // Without probes the connection works all the same.
+            let _ = client.set_keepalive(&k);
+        }
         Session {
             src: peer.ip(),
             dst: OnceCell::new(),
@@ -67,6 +81,8 @@ impl Session {
             own: None,
             last_server: None,
             tcp_http: false,
+            reset: view.proxy(frontend).conn.nolinger,
+            _presence: Presence { worker: worker.clone(), view: view.clone(), listener, frontend },
             worker,
             view,
             client,
@@ -103,7 +119,15 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+/// A client connection's place in the counts, until it is dropped.
+struct Presence {
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    listener: ListenerId,
+    frontend: ProxyId,
+}
+
+impl Drop for Presence {
     fn drop(&mut self) {
         let live = &self.view.shared.live;
         live.process.connections.dec();
@@ -188,6 +212,10 @@ pub(super) struct Exchange {
     pub no_l7_retry: bool,
     /// The client asked for, and may have, another exchange on its connection.
     pub keep_client: bool,
+    /// The request body was thrown away (or is not to be read any more) ...
+    pub body_taken: bool,
+    /// ... completely.
+    pub body_done: bool,
     /// The client's 103 fields, until the last one is there.
     pub early_hints: Vec<u8>,
 }

@@ -12,7 +12,7 @@ use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
 use crate::proxy::balance::Balancer;
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
-use crate::proxy::{Live, Proxy, ProxyId, Server, ServerId, Snapshot, SourceAddr, TcpKeepAlive};
+use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, SourceAddr, TcpKeepAlive};
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 
@@ -178,6 +178,36 @@ impl View {
     /// What its streams need.
     pub fn plan(&self, id: ProxyId) -> &Plan {
         self.shared.plan(id)
+    }
+
+    /// Counts bytes of a running transfer.
+    pub(super) fn count_stream(
+        &self,
+        listener: ListenerId,
+        frontend: ProxyId,
+        backend: ProxyId,
+        server: Option<usize>,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) {
+        let c = self.counters();
+        let fe = &c.frontends[frontend.index()];
+        fe.bytes_in.add(bytes_in);
+        fe.bytes_out.add(bytes_out);
+        let li = &c.listeners[listener.index()];
+        li.bytes_in.add(bytes_in);
+        li.bytes_out.add(bytes_out);
+        c.process.bytes_out.add(bytes_out);
+        if let Some(b) = &self.proxy(backend).backend {
+            let be = &c.backends[backend.index()];
+            be.bytes_in.add(bytes_in);
+            be.bytes_out.add(bytes_out);
+            if let Some(i) = server {
+                let srv = &c.servers[b.servers[i].id.index()];
+                srv.bytes_in.add(bytes_in);
+                srv.bytes_out.add(bytes_out);
+            }
+        }
     }
 
     /// The counters that this thread writes.

@@ -54,7 +54,7 @@ pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> 
         Next::KeepAlive => return false,
         Next::Close => close(s).await,
         Next::Linger => linger(s).await,
-        Next::Abort => {}
+        Next::Abort => s.reset = true,
     }
     true
 }

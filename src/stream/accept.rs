@@ -1,0 +1,54 @@
+//! Accepting connections as long as the limits of process, frontend and listener allow.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::net::Listener;
+use crate::proxy::ListenerId;
+use crate::runtime::{self, now};
+
+use super::serve_client;
+use super::worker::{View, Worker};
+
+/// How long a full thread waits for another thread's connections to end before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Accepts and serves the clients of one listener until the listener fails. What arrives while a limit is
+/// reached waits in the kernel's queue.
+pub async fn accept(worker: Rc<Worker>, id: ListenerId, listener: Listener) -> io::Result<()> {
+    loop {
+        if !has_room(&worker.view(), id) {
+            listener.pause();
+            while !has_room(&worker.view(), id) {
+                runtime::timeout_at(now() + LOOK_AGAIN, worker.room.notified()).await;
+            }
+            listener.resume();
+        }
+        let (socket, peer) = listener.accept().await?;
+        runtime::spawn(serve_client(worker.clone(), id, socket, peer));
+    }
+}
+
+/// Whether one more connection of the listener may come in.
+fn has_room(view: &View, id: ListenerId) -> bool {
+    let shared = &view.shared;
+    let live = &shared.live;
+    let conf = shared.snapshot.listener(id);
+    let below = |current: u32, limit: u32| limit == 0 || current < limit;
+    let front = shared.snapshot.proxy(conf.proxy).frontend();
+    let state = live.frontend(conf.proxy);
+    let maxconn = match state.maxconn.load(Relaxed) {
+        0 => front.maxconn,
+        changed => changed,
+    };
+    let in_time = front.rate_limit.is_none_or(|limit| {
+        let total = live.frontend_totals(conf.proxy).sessions;
+        state.session_rate.get(total, now().0) < limit
+    });
+    in_time
+        && below(live.process.connections.get(), shared.settings.maxconn)
+        && below(state.sessions.get(), maxconn)
+        && below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0))
+}

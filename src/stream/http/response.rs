@@ -1,0 +1,283 @@
+//! The response: rules, cookies, what the proxy changes, and its delivery.
+
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use crate::http::{BodyLen, FieldId, Method, Version};
+use crate::http1::connection::{Persistence, rewrite_response, server_keeps_alive};
+use crate::http1::write_response;
+use crate::log::Step;
+use crate::proxy::cookie::{self, Edit, Exchange as CookieExchange};
+use crate::proxy::{HttpClose, HttpReuse, ProxyId};
+use crate::rules::{ProxyRules, RuleSet, Verdict};
+use crate::runtime::{self, wall};
+
+use super::super::logging;
+use super::super::pool::ServerConn;
+use super::super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
+use super::super::state::Stream;
+use super::super::termination::{Cause, Phase};
+use super::super::worker::View;
+use super::request::{close_mode, wants_upgrade};
+use super::talk::{Upload, drain_upload};
+use super::{Next, answers};
+
+/// Brings the response whose head is in `st.x.response` to the client.
+pub(in crate::stream) async fn deliver(
+    view: &View,
+    st: &mut Stream<'_>,
+    conn: ServerConn,
+    mut up: Upload,
+) -> Next {
+    logging::capture_response(view, st);
+    if let Some(next) = response_rules(view, st) {
+        return next;
+    }
+    cookies(view, st);
+    let framing = st.x.response.framing();
+    if framing == BodyLen::Tunnel && !switches(st) {
+        // A 101 that nobody asked for (RFC 9110 15.2.2).
+        st.note(Cause::Proxy, Phase::Headers);
+        count_response_error(view, st);
+        return answers::error(view, st, 502);
+    }
+    let server_keeps = keeps_server(view, st, &up);
+    send_head(view, st, framing);
+    logging::log_early(view, st, Step::Response, true);
+    if framing == BodyLen::Tunnel {
+        return tunnel(view, st, &conn, up).await;
+    }
+    let outcome = carry(view, st, &conn, &mut up, framing).await;
+    st.x.keep_client &= outcome.cause == Cause::Normal && outcome.down_complete;
+    if outcome.cause != Cause::Normal {
+        return aborted(view, st, outcome, &up);
+    }
+    if server_keeps && up.done {
+        release(view, st, conn);
+    }
+    if !up.done && !drain_upload(view, st, &mut up).await {
+        st.x.keep_client = false;
+        return Next::Linger;
+    }
+    if st.x.keep_client { Next::KeepAlive } else { Next::Close }
+}
+
+/// Whether the switch of protocols was asked for.
+fn switches(st: &Stream<'_>) -> bool {
+    st.x.request.method() == Method::Connect || wants_upgrade(&st.x.request)
+}
+
+fn count_response_error(view: &View, st: &Stream<'_>) {
+    let c = view.counters();
+    c.backends[st.x.backend.index()].resp_errors.inc();
+    if let Some(srv) = st.srv(view) {
+        c.servers[srv.id.index()].resp_errors.inc();
+    }
+}
+
+/// Backend rules first, then the frontend's.
+fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
+    let sets: [fn(&ProxyRules) -> &RuleSet; 3] =
+        [|r| &r.tcp_response, |r| &r.http_response, |r| &r.http_after_response];
+    let (be, fe) = (st.x.backend, st.s.frontend);
+    for set in sets {
+        for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
+            let rules = set(&view.plan(id).rules);
+            if rules.is_empty() {
+                continue;
+            }
+            let verdict = rules.run(&mut 0, st);
+            if let Some(next) = carry_out(view, st, id, verdict) {
+                return Some(next);
+            }
+        }
+    }
+    None
+}
+
+fn carry_out(view: &View, st: &mut Stream<'_>, id: ProxyId, verdict: Verdict<'_>) -> Option<Next> {
+    let next = match verdict {
+        Verdict::Deny(answer) => {
+            count_denied(view, st, id);
+            st.note(Cause::Proxy, Phase::Headers);
+            st.x.times.response = None;
+            answers::answer(view, st, answer)
+        }
+        Verdict::Return(answer) => {
+            st.note(Cause::Local, Phase::Headers);
+            answers::answer(view, st, answer)
+        }
+        Verdict::Redirect(r) => answers::redirect(view, st, &r),
+        Verdict::Reject | Verdict::Close => {
+            count_denied(view, st, id);
+            st.note(Cause::Proxy, Phase::Headers);
+            answers::error(view, st, 502)
+        }
+        Verdict::SilentDrop => {
+            st.note(Cause::Proxy, Phase::Headers);
+            Next::Abort
+        }
+        _ => return None,
+    };
+    Some(next)
+}
+
+fn count_denied(view: &View, st: &Stream<'_>, id: ProxyId) {
+    let c = view.counters();
+    c.frontends[st.s.frontend.index()].resp_denied.inc();
+    c.backends[st.x.backend.index()].resp_denied.inc();
+    let _ = id;
+    if let Some(srv) = st.srv(view) {
+        c.servers[srv.id.index()].resp_denied.inc();
+    }
+}
+
+/// Persistence cookies.
+fn cookies(view: &View, st: &mut Stream<'_>) {
+    let be = st.be(view);
+    let (Some(_), Some(server)) = (&be.backend().cookie, st.x.server) else { return };
+    let (outcome, places) = {
+        let (places, values): (SmallVec<[usize; 4]>, SmallVec<[&[u8]; 4]>) =
+            st.x.response.fields.with_id(FieldId::SetCookie).map(|f| (f.index, f.value)).unzip();
+        let exchange = CookieExchange {
+            server,
+            request: &st.x.cookie,
+            post: st.x.request.method() == Method::Post,
+            ignore: st.x.ignore_persist,
+        };
+        (cookie::response(be, &exchange, &values, wall()), places)
+    };
+    let fields = &mut st.x.response.fields;
+    for (at, edit) in &outcome.edits {
+        match edit {
+            Edit::Remove => fields.remove_at(places[*at]),
+            Edit::Replace(value) => fields.set_value_at(places[*at], value),
+        }
+    }
+    if let Some(value) = &outcome.add {
+        fields.add(b"Set-Cookie", value);
+    }
+    if outcome.cache_private {
+        fields.add(b"Cache-Control", b"private");
+    }
+    st.x.cookie_done = outcome.done;
+}
+
+/// Whether the server's connection can be kept after this response. `up`: its request must be complete too.
+fn keeps_server(view: &View, st: &Stream<'_>, up: &Upload) -> bool {
+    let mode = close_mode(st.fe(view), st.be(view));
+    matches!(mode, HttpClose::KeepAlive | HttpClose::Tunnel)
+        && !up.broken
+        && server_keeps_alive(&st.x.response)
+}
+
+fn send_head(view: &View, st: &mut Stream<'_>, framing: BodyLen) {
+    let _ = view;
+    let x = &mut st.x;
+    let old_client = x.request.version() < Version::HTTP_11;
+    if old_client && x.response.fields.has_id(FieldId::TransferEncoding) {
+        x.response.fields.remove_id(FieldId::TransferEncoding);
+        x.keep_client &= framing != BodyLen::Chunked;
+    }
+    x.keep_client &= framing != BodyLen::UntilClose && framing != BodyLen::Tunnel;
+    let persistence = match framing {
+        BodyLen::Tunnel => Persistence::Untouched,
+        _ if x.keep_client => Persistence::KeepAlive,
+        _ => Persistence::Close,
+    };
+    rewrite_response(&mut x.response, x.request.version(), persistence);
+    let mut out = runtime::take_vec();
+    write_response(&x.response, &mut out);
+    x.status = Some(x.response.status());
+    x.bytes_out += out.len() as u64;
+    st.s.client.send(out);
+}
+
+/// Relays what is left of both messages.
+async fn carry(
+    view: &View,
+    st: &mut Stream<'_>,
+    conn: &ServerConn,
+    up: &mut Upload,
+    framing: BodyLen,
+) -> Outcome {
+    let dechunk = st.x.request.version() < Version::HTTP_11;
+    let down = Flow::new(Body::new(framing, dechunk));
+    if down.is_complete() && up.done {
+        return Outcome { cause: Cause::Normal, up_complete: true, down_complete: true };
+    }
+    let limits = Limits {
+        client: st.client_timeout(view),
+        server: st.server_timeout(view),
+        ..Limits::default()
+    };
+    let flow = std::mem::replace(&mut up.flow, Flow::done());
+    let flow = if up.done { Flow::done() } else { flow };
+    let before = flow.bytes;
+    let mut relay = Relay::new(&st.s.client, &conn.socket, flow, down, Kind::Message, limits);
+    if up.broken {
+        relay.up_is_broken();
+    }
+    let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
+    let outcome = relay
+        .run(&mut st.s.timer, &mut |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down))
+        .await;
+    st.x.bytes_in += relay.up.bytes - before;
+    st.x.bytes_out += relay.down.bytes;
+    let counted = relay.counted();
+    up.flow = relay.into_up();
+    st.x.counted_in += counted.0;
+    st.x.counted_out += counted.1;
+    up.done |= outcome.up_complete;
+    outcome
+}
+
+/// A tunnel: after a 101, or a 2xx to CONNECT.
+async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: Upload) -> Next {
+    let _ = up;
+    let outcome = super::super::tcp::tunnel(view, st, conn).await;
+    if outcome.cause != Cause::Normal {
+        st.note(outcome.cause, Phase::Data);
+    }
+    Next::Close
+}
+
+/// The relay was cut.
+fn aborted(view: &View, st: &mut Stream<'_>, outcome: Outcome, up: &Upload) -> Next {
+    let _ = up;
+    let phase = if outcome.cause == Cause::Client && outcome.down_complete { Phase::Last } else { Phase::Data };
+    st.note(outcome.cause, phase);
+    if matches!(outcome.cause, Cause::Server | Cause::ServerTimeout) {
+        // What was received goes out; then the close tells the client that something is missing.
+        count_response_error(view, st);
+    }
+    Next::Close
+}
+
+/// Keeps the server's connection for another request.
+fn release(view: &View, st: &mut Stream<'_>, mut conn: ServerConn) {
+    let Some(srv) = st.srv(view) else { return };
+    conn.private |= asks_for_authenticated_connection(st);
+    if conn.private || st.be(view).http.reuse == HttpReuse::Never {
+        if st.x.keep_client {
+            st.s.own = Some(Box::new(conn));
+        }
+        return;
+    }
+    let view: &Rc<View> = &st.s.view;
+    view.pools.put(view, srv, conn);
+}
+
+/// NTLM and Negotiate authenticate the connection, not the request (RFC 4559): it then belongs to its client.
+fn asks_for_authenticated_connection(st: &Stream<'_>) -> bool {
+    let name: &[u8] = match st.x.response.status() {
+        401 => b"www-authenticate",
+        407 => b"proxy-authenticate",
+        _ => return false,
+    };
+    st.x.response.fields.values(name).any(|v| {
+        let scheme = v.split(|&b| b == b' ').next().unwrap_or(v);
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
+}

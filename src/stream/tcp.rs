@@ -1,0 +1,199 @@
+//! TCP mode: content rules, a server, the relay. Tunnels of HTTP mode use the same relay.
+
+use std::task::Poll;
+
+use crate::http::BodyLen;
+use crate::log::Step;
+use crate::net::RecvBuf;
+use crate::proxy::{Mode, ProxyId};
+use crate::rules::Verdict;
+use crate::runtime::{self, now};
+
+use super::connect::{self, NoServer};
+use super::http::keepalive;
+use super::logging;
+use super::pool::ServerConn;
+use super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
+use super::state::{Session, Stream, after};
+use super::switch;
+use super::termination::{Cause, Phase};
+use super::wait::until;
+use super::worker::View;
+
+/// How a TCP session goes on.
+enum Then {
+    /// It is over.
+    Close,
+    /// It vanishes.
+    Abort,
+    /// What was received is HTTP for an HTTP backend.
+    Http,
+}
+
+/// Serves a TCP client to its end.
+pub(super) async fn serve(s: &mut Session) {
+    let view = s.view.clone();
+    let mut st = Stream::begin(s);
+    view.counters().process.sessions.inc();
+    let then = session(&view, &mut st).await;
+    match then {
+        Then::Http => {
+            st.s.exchanges = 0;
+            drop(st);
+            s.tcp_http = true;
+            keepalive::serve(s).await;
+        }
+        Then::Close => {
+            logging::finish(&view, &mut st);
+            drop(st);
+            keepalive::close(s).await;
+        }
+        Then::Abort => {
+            logging::finish(&view, &mut st);
+            st.s.reset = true;
+        }
+    }
+}
+
+async fn session(view: &View, st: &mut Stream<'_>) -> Then {
+    if let Some(then) = content_rules(view, st, st.s.frontend).await {
+        return then;
+    }
+    let Some(backend) = switch::choose_backend(view, st) else {
+        st.note(Cause::Server, Phase::Connect);
+        return Then::Close;
+    };
+    if view.proxy(backend).mode == Mode::Http {
+        give_back(st);
+        return Then::Http;
+    }
+    st.enter_backend(view, backend);
+    if backend != st.s.frontend
+        && let Some(then) = content_rules(view, st, backend).await
+    {
+        return then;
+    }
+    give_back(st);
+    let conn = match connect::establish(view, st, true).await {
+        Ok(conn) => conn,
+        Err(NoServer::Unavailable | NoServer::ClientLeft) => return Then::Close,
+    };
+    st.x.times.response = st.x.times.connect;
+    logging::log_early(view, st, Step::Connect, true);
+    let outcome = tunnel(view, st, &conn).await;
+    if outcome.cause != Cause::Normal {
+        st.note(outcome.cause, Phase::Data);
+    }
+    Then::Close
+}
+
+/// `tcp-request content` rules over what the client sends, as long as the inspect delay lets them wait.
+async fn content_rules(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<Then> {
+    let plan = view.plan(id);
+    let rules = &plan.rules.tcp_content;
+    if rules.is_empty() {
+        return None;
+    }
+    let deadline = match plan.rules.request_delay {
+        Some(d) => now() + d,
+        None => now(),
+    };
+    let mut at = 0;
+    st.x.payload_final = false;
+    while let Some(Ok(buf)) = st.s.client.try_recv() {
+        if buf.is_empty() {
+            st.s.client.unrecv(buf);
+            st.x.payload_final = true;
+            break;
+        }
+        st.x.payload.extend_from_slice(&buf);
+    }
+    loop {
+        st.x.payload_final |= now() >= deadline || st.x.payload.len() >= view.shared.settings.bufsize;
+        match rules.run(&mut at, st) {
+            Verdict::Wait if !st.x.payload_final => more_payload(view, st, deadline).await,
+            Verdict::Pause(time) => runtime::sleep(time).await,
+            Verdict::Reject | Verdict::Deny(_) | Verdict::Close => {
+                count_denied(view, st);
+                st.note(Cause::Proxy, Phase::Request);
+                return Some(Then::Close);
+            }
+            Verdict::SilentDrop => {
+                st.note(Cause::Proxy, Phase::Request);
+                return Some(Then::Abort);
+            }
+            Verdict::SwitchToHttp => {
+                give_back(st);
+                return Some(Then::Http);
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn count_denied(view: &View, st: &Stream<'_>) {
+    let c = view.counters();
+    c.frontends[st.s.frontend.index()].req_denied.inc();
+    c.listeners[st.s.listener.index()].req_denied.inc();
+    if st.x.counted_backend {
+        c.backends[st.x.backend.index()].req_denied.inc();
+    }
+}
+
+async fn more_payload(view: &View, st: &mut Stream<'_>, deadline: crate::base::time::Mono) {
+    let deadline = deadline.min(after(st.client_timeout(view)));
+    let client = &st.s.client;
+    match until(&mut st.s.timer, deadline, |cx| client.poll_recv(cx)).await {
+        Some(Ok(buf)) if !buf.is_empty() => st.x.payload.extend_from_slice(&buf),
+        Some(Ok(end)) => {
+            st.s.client.unrecv(end);
+            st.x.payload_final = true;
+        }
+        Some(Err(_)) | None => st.x.payload_final = true,
+    }
+}
+
+/// What rules have looked at goes back to the socket, for the relay.
+fn give_back(st: &mut Stream<'_>) {
+    if !st.x.payload.is_empty() {
+        let payload = std::mem::take(&mut st.x.payload);
+        st.s.client.unrecv(RecvBuf::from_vec(payload));
+    }
+}
+
+/// Relays both directions until both have ended.
+pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) -> Outcome {
+    let t = (&st.fe(view).timeouts, &st.be(view).timeouts);
+    let tunnel = st.tunnel_timeout(view);
+    let limits = Limits {
+        client: tunnel.or(st.client_timeout(view)),
+        server: tunnel.or(st.server_timeout(view)),
+        client_fin: t.0.client_fin,
+        server_fin: t.1.server_fin,
+        independent: st.fe(view).conn.independent_streams,
+    };
+    let flow = || Flow::new(Body::new(BodyLen::Tunnel, false));
+    let mut relay = Relay::new(&st.s.client, &conn.socket, flow(), flow(), Kind::Tunnel, limits);
+    let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
+    let outcome = relay
+        .run(&mut st.s.timer, &mut |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down))
+        .await;
+    st.x.bytes_in += relay.up.bytes;
+    st.x.bytes_out += relay.down.bytes;
+    let counted = relay.counted();
+    st.x.counted_in += counted.0;
+    st.x.counted_out += counted.1;
+    outcome
+}
+
+/// `mode health`: says OK and closes.
+pub(super) async fn health(s: &mut Session) {
+    s.client.send(&b"OK"[..]);
+    let client = &s.client;
+    let deadline = after(s.view.proxy(s.frontend).timeouts.client);
+    let _ = until(&mut s.timer, deadline, |cx| match client.poll_sent(cx, 0) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(r) => Poll::Ready(r),
+    })
+    .await;
+}
