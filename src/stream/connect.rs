@@ -381,9 +381,9 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
 
 fn attempt(e: &io::Error) -> Attempt {
     match e.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN) => {
-            Attempt::Exhausted
-        }
+        Some(
+            libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN,
+        ) => Attempt::Exhausted,
         _ => Attempt::Failed,
     }
 }

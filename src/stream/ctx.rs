@@ -6,12 +6,13 @@ use std::time::Duration;
 use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::LevelOverride;
-use crate::proxy::{ProxyId, Server, ServerId};
 use crate::proxy::balance::KeySource;
+use crate::proxy::{ProxyId, Server, ServerId};
 use crate::rules::{MessageCx, TimeoutKind};
 use crate::runtime;
 use crate::sample::{
-    BodyView, Buf, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount, ServerIdx, VarStore,
+    BodyView, Buf, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount, ServerIdx,
+    VarStore,
 };
 
 use super::state::Stream;

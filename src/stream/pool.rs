@@ -57,7 +57,11 @@ impl Pools {
         let mut stacks = self.stacks.borrow_mut();
         let stack = &mut stacks[server.index()];
         loop {
-            let at = if proven { stack.idle.iter().rposition(|c| c.uses > 1)? } else { stack.idle.len().checked_sub(1)? };
+            let at = if proven {
+                stack.idle.iter().rposition(|c| c.uses > 1)?
+            } else {
+                stack.idle.len().checked_sub(1)?
+            };
             let mut conn = stack.idle.remove(at)?;
             live.server(server).idle.dec();
             stack.spare = stack.spare.min(stack.idle.len());

@@ -351,7 +351,11 @@ impl Flow {
 
     /// Starts the way to splicing when the direction moved `burst` bytes in one go and enough is to come.
     fn promote(&mut self, burst: usize) -> bool {
-        if burst < BULK_BURST || self.no_pipe || matches!(self.kept, Kept::Parts(..)) || self.body.opaque() < BULK_REMAINING {
+        if burst < BULK_BURST
+            || self.no_pipe
+            || matches!(self.kept, Kept::Parts(..))
+            || self.body.opaque() < BULK_REMAINING
+        {
             return false;
         }
         match Pipe::take() {

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::base::SockAddr;
 use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{Captures, LevelOverride, Timeline};
-use crate::base::SockAddr;
 use crate::net::{self, Socket};
 use crate::proxy::cookie::{Done, RequestOutcome};
 use crate::proxy::queue::Slot;

@@ -207,11 +207,8 @@ async fn carry(
     if down.is_complete() && up.done {
         return Outcome { cause: Cause::Normal, up_complete: true, down_complete: true };
     }
-    let limits = Limits {
-        client: st.client_timeout(view),
-        server: st.server_timeout(view),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { client: st.client_timeout(view), server: st.server_timeout(view), ..Limits::default() };
     let flow = std::mem::replace(&mut up.flow, Flow::done());
     let flow = if up.done { Flow::done() } else { flow };
     let before = flow.bytes;
@@ -246,7 +243,8 @@ async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: Upload)
 /// The relay was cut.
 fn aborted(view: &View, st: &mut Stream<'_>, outcome: Outcome, up: &Upload) -> Next {
     let _ = up;
-    let phase = if outcome.cause == Cause::Client && outcome.down_complete { Phase::Last } else { Phase::Data };
+    let phase =
+        if outcome.cause == Cause::Client && outcome.down_complete { Phase::Last } else { Phase::Data };
     st.note(outcome.cause, phase);
     if matches!(outcome.cause, Cause::Server | Cause::ServerTimeout) {
         // What was received goes out; then the close tells the client that something is missing.
