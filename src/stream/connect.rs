@@ -187,10 +187,14 @@ async fn assign(view: &View, st: &mut Stream<'_>, avoid: Option<usize>) -> Resul
         match view.shared.queues.enter(be, index, sticky) {
             Entered::Now(slot) => {
                 st.x.slot = Some(slot);
-                return Ok(assigned(view, st));
+                assigned(view, st);
+                return Ok(());
             }
             Entered::Wait(ticket) => match wait_in_queue(view, st, ticket).await? {
-                true => return Ok(assigned(view, st)),
+                true => {
+                    assigned(view, st);
+                    return Ok(());
+                }
                 false => avoid = None,
             },
             Entered::QueueFull => avoid = index,

@@ -42,6 +42,7 @@ impl Live for View {
         let now_ns = runtime::now().0;
         match what {
             ProxyCount::UsableServers => usable(self, id),
+            ProxyCount::AllServers => px.backend.as_ref().map_or(0, |b| b.servers.len() as i64),
             ProxyCount::FreeSlots => free_slots(self, id, true),
             ProxyCount::BeConnFree => free_slots(self, id, false),
             ProxyCount::FeConn => i64::from(live.frontend(id).sessions.get()),
@@ -59,9 +60,6 @@ impl Live for View {
             }
             ProxyCount::FeReqRate => {
                 i64::from(live.frontend(id).request_rate.get(live.frontend_totals(id).requests, now_ns))
-            }
-            ProxyCount::ReqRate => {
-                i64::from(live.backend(id).request_rate.get(live.backend_totals(id).requests, now_ns))
             }
         }
     }

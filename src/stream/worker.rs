@@ -220,6 +220,8 @@ impl View {
 pub struct Worker {
     index: usize,
     view: RefCell<Rc<View>>,
+    /// Boxed, because an exchange is too large to be moved about.
+    #[expect(clippy::vec_box)]
     spare: RefCell<Vec<Box<Exchange>>>,
     requests: Cell<u32>,
     /// Woken when a client connection has ended: there may be room for another one.
