@@ -132,12 +132,6 @@ impl Pools {
         }
         left
     }
-
-    /// Number of idle connections to a server.
-    #[cfg(test)]
-    pub fn idle(&self, server: ServerId) -> usize {
-        self.stacks.borrow()[server.index()].idle.len()
-    }
 }
 
 async fn sweep(view: Weak<View>) {
