@@ -1,12 +1,94 @@
-//! Startup, signals, privileges.
+//! Startup, threads, signals, privileges.
+//!
+//! ```text
+//! args -> load -> bind (every listener of every thread, before privileges go)
+//!      -> daemon, pid file, chroot, user -> threads -> signals (the main thread) -> exit code
+//! ```
 
-use std::process::ExitCode;
+#![allow(dead_code)]
 
 pub mod args;
+mod demo;
+pub mod gate;
+mod limits;
+mod load;
+mod messages;
+mod privileges;
+mod version;
+mod worker;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::Args;
 
 /// Entry point of `haring`.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().map(|w| w.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_else(|| "haring".to_owned());
+    let words: Vec<String> = words.collect();
+    match args::parse(&words) {
+        Ok(args) => run(&program, &args),
+        Err(why) => {
+            let text = format!("{program}: {why}\n\n{}\n{}", version::first_line(), args::usage(&program));
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: &str, args: &Args) -> ExitCode {
+    if let Some(text) = information(program, args) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    if args.quiet && !args.verbose {
+        messages::be_quiet();
+    }
+    if let Some(condition) = &args.condition {
+        return load::condition(condition, args);
+    }
+    if let Some(dir) = &args.chdir
+        && let Err(error) = std::env::set_current_dir(dir)
+    {
+        messages::alert(&format!("Could not change to directory {dir} : {error}"));
+        return ExitCode::FAILURE;
+    }
+    let ready = match load::load(args) {
+        Ok(ready) => ready,
+        Err(code) => return code,
+    };
+    if args.check {
+        return checked(args, &ready);
+    }
     ExitCode::SUCCESS
+}
+
+/// `-c` with a configuration that is right.
+fn checked(args: &Args, ready: &load::Ready) -> ExitCode {
+    if ready.snapshot.listeners.is_empty() {
+        let text = "Configuration file has no error but will not start (no listener) => exit(2).\n";
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        return ExitCode::from(2);
+    }
+    if !args.quiet || args.verbose {
+        let _ = writeln!(std::io::stdout().lock(), "{}", crate::config::VALID);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The text of flags that only ask for one.
+fn information(program: &str, args: &Args) -> Option<String> {
+    if args.usage {
+        return Some(format!("{}\n{}", version::first_line(), args::usage(program)));
+    }
+    if args.build_info {
+        return Some(version::build_info());
+    }
+    if args.version_number {
+        return Some(format!("{}\n", version::VERSION));
+    }
+    args.version.then(|| format!("{}\n", version::first_line()))
 }
 
 /// Entry point of `haring-systemd-wrapper`.

@@ -4,3 +4,4 @@
 pub mod addr;
 pub mod buf;
 pub mod fd;
+pub mod process;

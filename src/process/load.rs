@@ -1,0 +1,114 @@
+//! From the command line to a checked configuration.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::args::Args;
+use super::{demo, messages};
+use crate::cli;
+use crate::config::{
+    self, Diagnostics, Env, LoadOptions, Loaded, RenderOptions, Section, Severity, Sources, Tables,
+};
+use crate::proxy::{self, GlobalConf, Snapshot};
+
+/// A configuration that may be started.
+pub struct Ready {
+    /// What to run.
+    pub snapshot: Snapshot,
+    /// The `global` section's settings.
+    pub global: GlobalConf,
+    /// The admin sockets.
+    pub admin: Vec<cli::SocketConf>,
+    /// The environment after the configuration's changes.
+    pub env: Env,
+    /// The files' text, for messages that name a line.
+    pub sources: Sources,
+    /// This is the built-in demonstration.
+    pub demo: bool,
+}
+
+/// The environment that the configuration sees: the process's, and what HAProxy adds to it.
+pub fn environment(args: &Args) -> Env {
+    let mut env = Env::from_process();
+    let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    env.set("HAPROXY_LOCALPEER", args.local_peer.clone().unwrap_or(host));
+    env.set("HAPROXY_CFGFILES", args.config.join(";"));
+    env.set("HAPROXY_HTTP_LOG_FMT", crate::log::builtin::HTTP);
+    env.set("HAPROXY_TCP_LOG_FMT", crate::log::builtin::TCP);
+    env.set("HAPROXY_HTTPS_LOG_FMT", crate::log::builtin::HTTPS);
+    env
+}
+
+/// Load, resolve, and say everything that is wrong. `Err` is the exit code; everything was said.
+pub fn load(args: &Args) -> Result<Ready, ExitCode> {
+    let tables = crate::registry::tables();
+    let options = LoadOptions { env: environment(args), diag_mode: args.diagnose };
+    let is_demo = args.config.is_empty();
+    let loaded = if is_demo {
+        config::load_str(demo::NAME, demo::CONFIG, options, &tables)
+    } else {
+        let paths: Vec<PathBuf> = args.config.iter().map(PathBuf::from).collect();
+        config::load(&paths, options, &tables)
+    };
+    let Loaded { sections, mut diags, sources, env, .. } = loaded;
+    let global = GlobalConf::of(&sections);
+    let admin = cli::sockets(&global, &env, &mut diags);
+    let snapshot = resolve(sections, &mut diags);
+    let quiet = (args.quiet || global.process.quiet) && !args.verbose;
+    let rendered = config::render(&diags, &sources, RenderOptions { quiet, pid: std::process::id() });
+    to_stderr(&rendered);
+    if let Some(classes) = &args.dump_keywords {
+        dump_keywords(classes, &tables)?;
+    }
+    let Some(snapshot) = snapshot.filter(|_| !diags.has_errors()) else {
+        to_stderr(&config::fatal_summary(&diags, &sources, std::process::id()));
+        return Err(ExitCode::FAILURE);
+    };
+    if diags.has_warnings() && (args.zero_warning || global.process.zero_warning) {
+        let line = format!(
+            "{}Some warnings were found and 'zero-warning' is set. Aborting.\n",
+            config::prefix(Severity::Alert, std::process::id())
+        );
+        to_stderr(&line);
+        return Err(ExitCode::FAILURE);
+    }
+    if args.check && diags.has_warnings() && !quiet {
+        to_stderr(&format!("{}\n", config::WARNINGS_FOUND));
+    }
+    Ok(Ready { snapshot, global, admin, env, sources, demo: is_demo })
+}
+
+fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapshot> {
+    proxy::resolve(sections, diags)
+}
+
+fn dump_keywords(classes: &str, tables: &Tables) -> Result<(), ExitCode> {
+    match config::listing::dump_keywords(classes, tables) {
+        Ok(text) => {
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            Ok(())
+        }
+        Err(why) => {
+            messages::alert(&why);
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn to_stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// `-cc`: 0 true, 1 false, 2 error.
+pub fn condition(text: &str, args: &Args) -> ExitCode {
+    match config::condition::eval(text, &environment(args)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            let marker = format!("{}{}", " ".repeat(error.at), "^".repeat(error.len.max(1)));
+            messages::alert(&format!("unable to evaluate the condition: {error}\n  {text}\n  {marker}"));
+            ExitCode::from(2)
+        }
+    }
+}

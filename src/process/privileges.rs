@@ -1,0 +1,83 @@
+//! Giving up rights: chroot, groups, user.
+
+use std::ffi::OsStr;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use super::messages;
+use crate::proxy::global::{Account, GlobalConf};
+
+/// The ids behind names; looked up before `chroot` hides the databases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// User to become.
+    pub uid: Option<u32>,
+    /// Group to become.
+    pub gid: Option<u32>,
+}
+
+/// Look `user` and `group` up.
+pub fn look_up(conf: &GlobalConf) -> Result<Ids, String> {
+    Ok(Ids {
+        uid: conf.process.user.as_ref().map(user_id).transpose()?,
+        gid: conf.process.group.as_ref().map(group_id).transpose()?,
+    })
+}
+
+/// A user's number.
+pub fn user_id(account: &Account) -> Result<u32, String> {
+    match account {
+        Account::Id(id) => Ok(*id),
+        Account::Name(name, _) => match User::from_name(name) {
+            Ok(Some(user)) => Ok(user.uid.as_raw()),
+            Ok(None) => Err(format!("cannot find user id for '{name}'")),
+            Err(error) => Err(format!("cannot find user id for '{name}' ({})", error.desc())),
+        },
+    }
+}
+
+/// A group's number.
+pub fn group_id(account: &Account) -> Result<u32, String> {
+    match account {
+        Account::Id(id) => Ok(*id),
+        Account::Name(name, _) => match Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid.as_raw()),
+            Ok(None) => Err(format!("cannot find group id for '{name}'")),
+            Err(error) => Err(format!("cannot find group id for '{name}' ({})", error.desc())),
+        },
+    }
+}
+
+/// Enter the jail and become the user. The order matters: each step needs rights that the next one gives up.
+pub fn drop(conf: &GlobalConf, ids: Ids) -> Result<(), String> {
+    if let Some(dir) = &conf.process.chroot {
+        nix::unistd::chroot(OsStr::new(dir))
+            .and_then(|()| nix::unistd::chdir("/"))
+            .map_err(|e| format!("[haring.main()] Cannot chroot({dir}): {}.", e.desc()))?;
+    }
+    if let Some(gid) = ids.gid {
+        let gid = Gid::from_raw(gid);
+        // The groups of whoever started us must not stay: with none of our own, only the new group is kept.
+        if Uid::effective().is_root() && nix::unistd::setgroups(&[gid]).is_err() {
+            messages::warning("[haring.main()] Failed to drop supplementary groups.");
+        }
+        nix::unistd::setgid(gid)
+            .map_err(|e| format!("[haring.main()] Cannot set gid {gid}: {}.", e.desc()))?;
+    } else if ids.uid.is_some() && Uid::effective().is_root() {
+        let groups = nix::unistd::getgroups().map_or(0, |g| g.len());
+        if groups > 1 {
+            messages::warning(
+                "[haring.main()] supplementary groups are kept: set 'group' or 'gid' besides the user.",
+            );
+        }
+    }
+    if let Some(uid) = ids.uid {
+        let uid = Uid::from_raw(uid);
+        nix::unistd::setuid(uid)
+            .map_err(|e| format!("[haring.main()] Cannot set uid {uid}: {}.", e.desc()))?;
+    }
+    if conf.process.dumpable && crate::sys::process::set_dumpable().is_err() {
+        messages::warning("[haring.main()] Failed to set the dumpable flag, no core will be dumped.");
+    }
+    Ok(())
+}
