@@ -91,6 +91,13 @@ fn idle_deadline(s: &Session) -> Mono {
 
 /// Closes once everything is sent.
 pub(in crate::stream) async fn close(s: &mut Session) {
+    flush(s).await;
+    if s.client.recv_queued() > 0 {
+        linger(s).await;
+    }
+}
+
+async fn flush(s: &mut Session) {
     if s.client.send_pending() > 0 {
         let deadline = after(s.view.proxy(s.frontend).timeouts.client);
         let client = &s.client;
@@ -101,7 +108,7 @@ pub(in crate::stream) async fn close(s: &mut Session) {
 /// Closes so that the client can read what was sent although it is still sending itself: a close with unread
 /// data would make the kernel send a reset, which may destroy the answer on its way (RFC 9112 9.6).
 pub(in crate::stream) async fn linger(s: &mut Session) {
-    close(s).await;
+    flush(s).await;
     if s.client.send_pending() > 0 || s.client.shutdown_write().is_err() {
         return;
     }

@@ -20,7 +20,7 @@ use super::super::state::Stream;
 use super::super::termination::{Cause, Phase};
 use super::super::worker::View;
 use super::request::{close_mode, wants_upgrade};
-use super::talk::{Upload, drain_upload};
+use super::talk::{Upload, drain_upload, settle};
 use super::{Next, answers};
 
 /// Brings the response whose head is in `st.x.response` to the client.
@@ -31,6 +31,7 @@ pub(in crate::stream) async fn deliver(
     mut up: Upload,
 ) -> Next {
     logging::capture_response(view, st);
+    settle(st, &up);
     if let Some(next) = response_rules(view, st) {
         return next;
     }

@@ -41,6 +41,8 @@ enum Missing {
     Junk,
     /// `timeout server` struck.
     TimedOut,
+    /// `timeout client` struck while it was sending the request.
+    ClientSilent,
     /// The client broke off while it was sending the request.
     ClientBroke,
     /// The client's chunk framing is invalid.
@@ -66,7 +68,7 @@ pub(in crate::stream) async fn talk(view: &View, st: &mut Stream<'_>) -> Next {
     loop {
         let mut conn = match connect::establish(view, st, fresh).await {
             Ok(conn) => conn,
-            Err(why) => return unreachable_server(view, st, why),
+            Err(why) => return unreachable_server(view, st, why, &up),
         };
         if let Some(prefix) = st.srv(view).and_then(|s| s.redir.as_ref())
             && matches!(st.x.request.method(), Method::Get | Method::Head)
@@ -81,7 +83,7 @@ pub(in crate::stream) async fn talk(view: &View, st: &mut Stream<'_>) -> Next {
                 drop(conn);
                 match connect_again(view, st).await {
                     Ok(()) => continue,
-                    Err(why) => return unreachable_server(view, st, why),
+                    Err(why) => return unreachable_server(view, st, why, &up),
                 }
             }
             Ok(()) => return response::deliver(view, st, conn, up).await,
@@ -98,14 +100,25 @@ pub(in crate::stream) async fn talk(view: &View, st: &mut Stream<'_>) -> Next {
         if replays(view, st, missing, &up) {
             match connect_again(view, st).await {
                 Ok(()) => continue,
-                Err(why) => return unreachable_server(view, st, why),
+                Err(why) => return unreachable_server(view, st, why, &up),
             }
         }
+        settle(st, &up);
         return no_response(view, st, missing);
     }
 }
 
-fn unreachable_server(view: &View, st: &mut Stream<'_>, why: NoServer) -> Next {
+/// Says how much of the request body is gone, before an answer of our own: what was sent to a server cannot be
+/// thrown away any more.
+pub(in crate::stream) fn settle(st: &mut Stream<'_>, up: &Upload) {
+    if up.done || up.flow.bytes > 0 {
+        st.x.body_taken = true;
+        st.x.body_done = up.done;
+    }
+}
+
+fn unreachable_server(view: &View, st: &mut Stream<'_>, why: NoServer, up: &Upload) -> Next {
+    settle(st, up);
     match why {
         NoServer::Unavailable => answers::error(view, st, 503),
         NoServer::ClientLeft => {
@@ -161,7 +174,10 @@ async fn await_head(
     let mut head: Vec<u8> = Vec::new();
     let mut active = now();
     let result = loop {
-        let timeout = st.server_timeout(view);
+        let (timeout, silent) = match st.server_timeout(view) {
+            None if !up.done => (st.client_timeout(view), Missing::ClientSilent),
+            limit => (limit, Missing::TimedOut),
+        };
         let abort = st.be(view).http.abortonclose;
         let event = {
             let (client, timer, x) = (&st.s.client, &mut st.s.timer, &mut st.x);
@@ -177,7 +193,7 @@ async fn await_head(
                     return event;
                 }
                 timer.set(timeout.map_or(Mono::NEVER, |d| active + d));
-                timer.poll_expired(cx).map(|()| Err(Missing::TimedOut))
+                timer.poll_expired(cx).map(|()| Err(silent))
             })
             .await
         };
@@ -301,7 +317,9 @@ fn replays(view: &View, st: &mut Stream<'_>, missing: Missing, up: &Upload) -> b
         Missing::Empty => RetryOn::EMPTY_RESPONSE,
         Missing::Cut | Missing::Junk => RetryOn::JUNK_RESPONSE,
         Missing::TimedOut => RetryOn::RESPONSE_TIMEOUT,
-        Missing::ClientBroke | Missing::ClientJunk | Missing::ClientLeft => return false,
+        Missing::ClientSilent | Missing::ClientBroke | Missing::ClientJunk | Missing::ClientLeft => {
+            return false;
+        },
     };
     allowed(view, st, event, up)
 }
@@ -355,6 +373,11 @@ fn no_response(view: &View, st: &mut Stream<'_>, missing: Missing) -> Next {
             server(st);
             st.note(Cause::ServerTimeout, Phase::Headers);
             answers::error(view, st, 504)
+        }
+        Missing::ClientSilent => {
+            st.note(Cause::ClientTimeout, Phase::Headers);
+            st.x.keep_client = false;
+            answers::error(view, st, 408)
         }
         Missing::ClientBroke => {
             st.note(Cause::Client, Phase::Data);
