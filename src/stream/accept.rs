@@ -37,6 +37,7 @@ fn has_room(view: &View, id: ListenerId) -> bool {
     let live = &shared.live;
     let conf = shared.snapshot.listener(id);
     let below = |current: u32, limit: u32| limit == 0 || current < limit;
+    let maxconn_of_process = u32::try_from(shared.settings.maxconn).unwrap_or(u32::MAX);
     let front = shared.snapshot.proxy(conf.proxy).frontend();
     let state = live.frontend(conf.proxy);
     let maxconn = match state.maxconn.load(Relaxed) {
@@ -48,7 +49,7 @@ fn has_room(view: &View, id: ListenerId) -> bool {
         state.session_rate.get(total, now().0) < limit
     });
     in_time
-        && below(live.process.connections.get(), shared.settings.maxconn)
+        && below(live.process.connections.get(), maxconn_of_process)
         && below(state.sessions.get(), maxconn)
         && below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0))
 }

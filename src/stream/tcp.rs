@@ -172,7 +172,13 @@ pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) 
         server_fin: t.1.server_fin,
         independent: st.fe(view).conn.independent_streams,
     };
-    let flow = || Flow::new(Body::new(BodyLen::Tunnel, false));
+    let flow = || {
+        let mut f = Flow::new(Body::new(BodyLen::Tunnel, false));
+        if view.shared.settings.no_splice {
+            f.no_splice();
+        }
+        f
+    };
     let mut relay = Relay::new(&st.s.client, &conn.socket, flow(), flow(), Kind::Tunnel, limits);
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
     let outcome = relay

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{self, limits};
-use crate::config::Section;
+use crate::base;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
 use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
 use crate::proxy::balance::Balancer;
+use crate::proxy::global::GlobalConf;
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
 use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, SourceAddr, TcpKeepAlive};
@@ -31,17 +31,21 @@ pub struct Settings {
     pub log_uri_len: usize,
     /// `tune.bufsize`: bytes of a body that rules may look at.
     pub bufsize: usize,
-    /// Global `maxconn`; 0: no limit.
-    pub maxconn: u32,
+    /// Connections from clients that the process takes; 0: no limit.
+    pub maxconn: usize,
+    /// `nosplice`.
+    pub no_splice: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    fn new(global: &GlobalConf, maxconn: usize) -> Settings {
+        let tune = &global.tune;
         Settings {
-            head_limits: Limits::default(),
-            log_uri_len: limits::DEFAULT_LOG_URI_LEN,
-            bufsize: limits::DEFAULT_BUFSIZE,
-            maxconn: 0,
+            head_limits: Limits::from_tuning(tune.bufsize, tune.maxrewrite(), tune.max_headers),
+            log_uri_len: tune.log_uri_len,
+            bufsize: tune.bufsize,
+            maxconn,
+            no_splice: tune.no_splice,
         }
     }
 }
@@ -77,14 +81,11 @@ pub(super) struct Target {
 }
 
 impl Shared {
-    /// Prepares a configuration. `global` is its `global` section.
-    pub fn new(
-        snapshot: Arc<Snapshot>,
-        live: Arc<Live>,
-        queues: Arc<Queues>,
-        settings: Settings,
-        global: &Section,
-    ) -> Arc<Shared> {
+    /// Prepares a configuration. `maxconn`: connections from clients that the process takes, as computed from
+    /// the configuration and the descriptors there are; 0: no limit.
+    pub fn new(snapshot: Arc<Snapshot>, live: Arc<Live>, queues: Arc<Queues>, maxconn: usize) -> Arc<Shared> {
+        let global = &snapshot.global;
+        let settings = Settings::new(&global.get::<GlobalConf>().cloned().unwrap_or_default(), maxconn);
         let plan = |px: &Proxy| Plan {
             log: log::resolve(&px.section, global),
             rules: px.section.get::<ProxyRules>().cloned().unwrap_or_default(),

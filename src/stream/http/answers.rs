@@ -1,8 +1,9 @@
 //! Answers that the proxy gives itself: error pages, redirects, `http-request return`, the monitor.
 
-use crate::http::{BodyLen, FieldId, Method, ResponseHead, Version, token};
+use crate::http::{BodyLen, Method, ResponseHead, Version, token};
 use crate::http1::connection::{Persistence, rewrite_response};
-use crate::http1::{Limits, Parsed, Relax, pages, parse_response, write_response};
+use crate::http1::pages::{self, StoredResponse};
+use crate::http1::write_response;
 use crate::proxy::ErrorPage;
 use crate::rules::{Answer, AnswerBody, Redirect};
 use crate::runtime;
@@ -16,50 +17,41 @@ use super::Next;
 /// Answers with the page of the backend, of the frontend, or the built-in one.
 pub(in crate::stream) fn error(view: &View, st: &mut Stream<'_>, status: u16) -> Next {
     let configured = st.be(view).errors.get(status).or_else(|| st.fe(view).errors.get(status));
-    match configured.map(|p| &**p) {
-        Some(ErrorPage::Raw(bytes)) => whole(view, st, status, bytes),
+    let next = match configured.map(|p| &**p) {
+        Some(ErrorPage::Raw(bytes)) if bytes.is_empty() => Next::Close,
+        Some(ErrorPage::Raw(bytes)) => {
+            match StoredResponse::from_file(bytes, usize::MAX, 0) {
+                Ok(page) => stored(view, st, &page),
+                // Checked when it was loaded; sent as it is if it is no response all the same.
+                Err(_) => raw(st, bytes),
+            }
+        }
         Some(ErrorPage::Location { status: code, url }) => {
-            st.x.response.clear();
             st.x.response = ResponseHead::build(*code, Version::HTTP_11);
             st.x.response.fields.add(b"Cache-Control", b"no-cache");
             st.x.response.fields.add(b"Content-Length", b"0");
             st.x.response.fields.add(b"Location", url);
-            // The log shows what happened, the client sees the redirect.
-            let next = send(view, st, b"");
-            st.x.status = Some(status);
-            next
+            send(view, st, b"")
         }
-        None => whole(view, st, status, pages::page(status)),
-    }
+        None => {
+            st.x.keep_client &= !pages::closes(status);
+            stored(view, st, pages::stored(status))
+        }
+    };
+    // The log shows what happened, whatever the page says.
+    st.x.status = Some(status);
+    next
 }
 
-/// Sends a complete message (head and body) as the answer.
-fn whole(view: &View, st: &mut Stream<'_>, status: u16, bytes: &[u8]) -> Next {
-    if bytes.is_empty() {
-        // `errorfile 408 /dev/null`: close without a word.
-        st.x.status = Some(status);
-        return Next::Close;
-    }
-    st.x.response.clear();
-    let limits = Limits { head_bytes: bytes.len(), ..Limits::default() };
-    match parse_response(bytes, &limits, Relax::Unsafe, Method::Get, &mut st.x.response) {
-        Ok(Parsed::Complete { head_len }) => {
-            let body = &bytes[head_len..];
-            if st.x.response.fields.get_id(FieldId::ContentLength).is_none() {
-                let mut n = Vec::new();
-                token::push_u64(&mut n, body.len() as u64);
-                st.x.response.fields.add(b"Content-Length", &n);
-            }
-            send(view, st, body)
-        }
-        // Checked when it was loaded; sent as it is if it fits no HTTP response all the same.
-        _ => {
-            st.x.status = Some(status);
-            st.x.bytes_out += bytes.len() as u64;
-            st.s.client.send(bytes.to_vec());
-            Next::Linger
-        }
-    }
+fn stored(view: &View, st: &mut Stream<'_>, page: &StoredResponse) -> Next {
+    page.fill(&mut st.x.response);
+    send(view, st, page.body())
+}
+
+fn raw(st: &mut Stream<'_>, bytes: &[u8]) -> Next {
+    st.x.bytes_out += bytes.len() as u64;
+    st.s.client.send(bytes.to_vec());
+    Next::Linger
 }
 
 /// Sends the head in `st.x.response` and `body`.
@@ -186,13 +178,10 @@ pub(in crate::stream) fn ask_credentials(view: &View, st: &mut Stream<'_>, realm
     let mut value = b"Basic realm=\"".to_vec();
     value.extend_from_slice(realm);
     value.push(b'"');
-    let page = pages::page(status);
-    let limits = Limits { head_bytes: page.len(), ..Limits::default() };
-    st.x.response.clear();
-    let parsed = parse_response(page, &limits, Relax::Unsafe, Method::Get, &mut st.x.response);
-    let Ok(Parsed::Complete { head_len }) = parsed else { return error(view, st, status) };
+    let page = pages::stored(status);
+    page.fill(&mut st.x.response);
     st.x.response.fields.set(name, &value);
-    send(view, st, &page[head_len..])
+    send(view, st, page.body())
 }
 
 /// `monitor-uri`: never logged, never passed on.

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use crate::http::{FieldId, RequestHead};
+use crate::http::RequestHead;
 use crate::http1::connection::client_keeps_alive;
 use crate::http1::{Parsed, Relax, parse_request};
 use crate::net::RecvBuf;
@@ -328,9 +328,4 @@ pub(in crate::stream) fn close_mode(fe: &Proxy, be: &Proxy) -> HttpClose {
     let (f, b) = (fe.http.close, be.http.close);
     let f = if fe.mode == Mode::Http { f } else { HttpClose::KeepAlive };
     if rank(f) >= rank(b) { f } else { b }
-}
-
-/// Whether the request asks to change the protocol.
-pub(in crate::stream) fn wants_upgrade(request: &RequestHead) -> bool {
-    request.connection().upgrade && request.fields.has_id(FieldId::Upgrade)
 }

@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use crate::http::{BodyLen, FieldId, Method, Version};
-use crate::http1::connection::{Persistence, rewrite_response, server_keeps_alive};
-use crate::http1::write_response;
+use crate::http::{BodyLen, FieldId, Method};
+use crate::http1::connection::{
+    BodyForm, Persistence, check_switch, rewrite_response, server_keeps_alive,
+};
+use crate::http1::{Relax, write_response};
 use crate::log::Step;
 use crate::proxy::cookie::{self, Edit, Exchange as CookieExchange};
 use crate::proxy::{HttpClose, HttpReuse, ProxyId};
@@ -19,7 +21,7 @@ use super::super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
 use super::super::state::Stream;
 use super::super::termination::{Cause, Phase};
 use super::super::worker::View;
-use super::request::{close_mode, wants_upgrade};
+use super::request::close_mode;
 use super::talk::{Upload, drain_upload, settle};
 use super::{Next, answers};
 
@@ -37,19 +39,19 @@ pub(in crate::stream) async fn deliver(
     }
     cookies(view, st);
     let framing = st.x.response.framing();
-    if framing == BodyLen::Tunnel && !switches(st) {
-        // A 101 that nobody asked for (RFC 9110 15.2.2).
+    if framing == BodyLen::Tunnel && !may_switch(view, st) {
         st.note(Cause::Proxy, Phase::Headers);
         count_response_error(view, st);
         return answers::error(view, st, 502);
     }
     let server_keeps = keeps_server(view, st, &up);
-    send_head(view, st, framing);
+    let form = send_head(st, framing);
     logging::log_early(view, st, Step::Response, true);
     if framing == BodyLen::Tunnel {
         return tunnel(view, st, &conn, up).await;
     }
-    let outcome = carry(view, st, &conn, &mut up, framing).await;
+    let dechunk = form == BodyForm::Dechunked;
+    let outcome = carry(view, st, &conn, &mut up, Body::new(framing, dechunk)).await;
     st.x.keep_client &= outcome.cause == Cause::Normal && outcome.down_complete;
     if outcome.cause != Cause::Normal {
         return aborted(view, st, outcome, &up);
@@ -64,9 +66,11 @@ pub(in crate::stream) async fn deliver(
     if st.x.keep_client { Next::KeepAlive } else { Next::Close }
 }
 
-/// Whether the switch of protocols was asked for.
-fn switches(st: &Stream<'_>) -> bool {
-    st.x.request.method() == Method::Connect || wants_upgrade(&st.x.request)
+/// A 101 must answer what the request asked for (RFC 9110 15.2.2).
+fn may_switch(view: &View, st: &Stream<'_>) -> bool {
+    let relax = if st.be(view).http.accept_unsafe_response { Relax::Unsafe } else { Relax::Strict };
+    st.x.request.method() == Method::Connect
+        || check_switch(&st.x.request, &st.x.response, relax).is_ok()
 }
 
 fn count_response_error(view: &View, st: &Stream<'_>) {
@@ -173,26 +177,22 @@ fn keeps_server(view: &View, st: &Stream<'_>, up: &Upload) -> bool {
         && server_keeps_alive(&st.x.response)
 }
 
-fn send_head(view: &View, st: &mut Stream<'_>, framing: BodyLen) {
-    let _ = view;
+fn send_head(st: &mut Stream<'_>, framing: BodyLen) -> BodyForm {
     let x = &mut st.x;
-    let old_client = x.request.version() < Version::HTTP_11;
-    if old_client && x.response.fields.has_id(FieldId::TransferEncoding) {
-        x.response.fields.remove_id(FieldId::TransferEncoding);
-        x.keep_client &= framing != BodyLen::Chunked;
-    }
-    x.keep_client &= framing != BodyLen::UntilClose && framing != BodyLen::Tunnel;
+    x.keep_client &= !matches!(framing, BodyLen::UntilClose | BodyLen::Tunnel);
     let persistence = match framing {
         BodyLen::Tunnel => Persistence::Untouched,
         _ if x.keep_client => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    rewrite_response(&mut x.response, x.request.version(), persistence);
+    let form = rewrite_response(&mut x.response, x.request.version(), persistence);
+    x.keep_client &= form == BodyForm::AsIs;
     let mut out = runtime::take_vec();
     write_response(&x.response, &mut out);
     x.status = Some(x.response.status());
     x.bytes_out += out.len() as u64;
     st.s.client.send(out);
+    form
 }
 
 /// Relays what is left of both messages.
@@ -201,10 +201,12 @@ async fn carry(
     st: &mut Stream<'_>,
     conn: &ServerConn,
     up: &mut Upload,
-    framing: BodyLen,
+    body: Body,
 ) -> Outcome {
-    let dechunk = st.x.request.version() < Version::HTTP_11;
-    let down = Flow::new(Body::new(framing, dechunk));
+    let mut down = Flow::new(body);
+    if view.shared.settings.no_splice {
+        down.no_splice();
+    }
     if down.is_complete() && up.done {
         return Outcome { cause: Cause::Normal, up_complete: true, down_complete: true };
     }

@@ -4,8 +4,8 @@ use std::task::{Context, Poll};
 
 use crate::base::time::Mono;
 use crate::http::{BodyLen, FieldId, Method, Version};
-use crate::http1::connection::{Persistence, rewrite_request};
-use crate::http1::{Parsed, Relax, parse_response, write_request};
+use crate::http1::connection::{Persistence, rewrite_request, rewrite_response};
+use crate::http1::{Parsed, Relax, parse_response, write_request, write_response};
 use crate::net::RecvBuf;
 use crate::proxy::{HttpClose, RetryOn};
 use crate::runtime::{self, now};
@@ -18,7 +18,7 @@ use super::super::state::{Stream, after};
 use super::super::termination::{Cause, Phase};
 use super::super::wait::until;
 use super::super::worker::View;
-use super::request::{close_mode, wants_upgrade};
+use super::request::close_mode;
 use super::{Next, answers, response};
 
 /// The request's way to the server: what was sent, what is left.
@@ -137,7 +137,7 @@ fn prepare(view: &View, st: &mut Stream<'_>) {
     };
     let persistence = if st.x.request.method() == Method::Connect {
         Persistence::Untouched
-    } else if close && !wants_upgrade(&st.x.request) {
+    } else if close {
         Persistence::Close
     } else {
         Persistence::KeepAlive
@@ -280,7 +280,8 @@ fn take_head(
                     st.x.times.response = Some(now());
                     return Ok(true);
                 }
-                pass_interim(st, bytes);
+                drop(bytes);
+                pass_interim(st);
                 st.x.response.clear();
                 if rest.is_empty() {
                     return Ok(false);
@@ -292,10 +293,13 @@ fn take_head(
 }
 
 /// 100, 102, 103: for clients that know them (RFC 9110 15.2).
-fn pass_interim(st: &mut Stream<'_>, bytes: RecvBuf) {
+fn pass_interim(st: &mut Stream<'_>) {
     if st.x.request.version() >= Version::HTTP_11 {
-        st.x.bytes_out += bytes.len() as u64;
-        st.s.client.send(bytes);
+        rewrite_response(&mut st.x.response, st.x.request.version(), Persistence::KeepAlive);
+        let mut out = runtime::take_vec();
+        write_response(&st.x.response, &mut out);
+        st.x.bytes_out += out.len() as u64;
+        st.s.client.send(out);
     }
 }
 

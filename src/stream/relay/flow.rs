@@ -80,15 +80,17 @@ impl Body {
     fn opaque(&self) -> u64 {
         match self {
             Body::Length(rest) => *rest,
-            Body::Chunked(_) | Body::Dechunk(_) => 0,
+            Body::Chunked(decoder) | Body::Dechunk(decoder) => decoder.data_left(),
             Body::UntilClose => u64::MAX,
         }
     }
 
     fn skip(&mut self, n: usize) {
-        if let Body::Length(rest) = self {
-            debug_assert!(n as u64 <= *rest);
-            *rest -= n as u64;
+        debug_assert!(n as u64 <= self.opaque());
+        match self {
+            Body::Length(rest) => *rest -= n as u64,
+            Body::Chunked(decoder) | Body::Dechunk(decoder) => decoder.skip_data(n as u64),
+            Body::UntilClose => {}
         }
     }
 
@@ -167,6 +169,11 @@ impl Flow {
     /// A direction with nothing to carry.
     pub fn done() -> Flow {
         Flow::new(Body::Length(0))
+    }
+
+    /// `nosplice`: never through a pipe.
+    pub fn no_splice(&mut self) {
+        self.no_pipe = true;
     }
 
     /// Keeps what is sent, up to `limit` bytes, so that it can be sent once more.
@@ -431,7 +438,7 @@ impl Flow {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if *trickles >= TRICKLE_LIMIT {
+        if *trickles >= TRICKLE_LIMIT || self.body.opaque() == 0 {
             self.leave_splice(from);
             return Poll::Ready(Step::Again);
         }
@@ -498,7 +505,13 @@ mod tests {
 
     #[test]
     fn only_opaque_bytes_may_be_spliced() {
-        assert_eq!(Body::new(BodyLen::Chunked, false).opaque(), 0);
+        let mut chunked = Body::new(BodyLen::Chunked, false);
+        assert_eq!(chunked.opaque(), 0);
+        assert_eq!(chunked.take(b"10\r\nabc"), Some(Taken { len: 7, done: false }));
+        assert_eq!(chunked.opaque(), 13);
+        chunked.skip(13);
+        assert_eq!(chunked.opaque(), 0);
+        assert_eq!(chunked.take(b"\r\n0\r\n\r\n"), Some(Taken { len: 7, done: true }));
         assert_eq!(Body::new(BodyLen::Length(7), false).opaque(), 7);
         assert_eq!(Body::new(BodyLen::UntilClose, false).opaque(), u64::MAX);
     }
