@@ -5,9 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::http::{BodyLen, FieldId, Method};
-use crate::http1::connection::{
-    BodyForm, Persistence, check_switch, rewrite_response, server_keeps_alive,
-};
+use crate::http1::connection::{BodyForm, Persistence, check_switch, rewrite_response, server_keeps_alive};
 use crate::http1::{Relax, write_response};
 use crate::log::Step;
 use crate::proxy::cookie::{self, Edit, Exchange as CookieExchange};
@@ -69,8 +67,7 @@ pub(in crate::stream) async fn deliver(
 /// A 101 must answer what the request asked for (RFC 9110 15.2.2).
 fn may_switch(view: &View, st: &Stream<'_>) -> bool {
     let relax = if st.be(view).http.accept_unsafe_response { Relax::Unsafe } else { Relax::Strict };
-    st.x.request.method() == Method::Connect
-        || check_switch(&st.x.request, &st.x.response, relax).is_ok()
+    st.x.request.method() == Method::Connect || check_switch(&st.x.request, &st.x.response, relax).is_ok()
 }
 
 fn count_response_error(view: &View, st: &Stream<'_>) {
@@ -196,13 +193,7 @@ fn send_head(st: &mut Stream<'_>, framing: BodyLen) -> BodyForm {
 }
 
 /// Relays what is left of both messages.
-async fn carry(
-    view: &View,
-    st: &mut Stream<'_>,
-    conn: &ServerConn,
-    up: &mut Upload,
-    body: Body,
-) -> Outcome {
+async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upload, body: Body) -> Outcome {
     let mut down = Flow::new(body);
     if view.shared.settings.no_splice {
         down.no_splice();

@@ -323,7 +323,7 @@ fn replays(view: &View, st: &mut Stream<'_>, missing: Missing, up: &Upload) -> b
         Missing::TimedOut => RetryOn::RESPONSE_TIMEOUT,
         Missing::ClientSilent | Missing::ClientBroke | Missing::ClientJunk | Missing::ClientLeft => {
             return false;
-        },
+        }
     };
     allowed(view, st, event, up)
 }

@@ -17,8 +17,8 @@ use crate::runtime::{Timer, now};
 
 use super::termination::Cause;
 
-pub use flow::{Body, Flow, FlowEnd, Taken};
 use flow::Moved;
+pub use flow::{Body, Flow, FlowEnd, Taken};
 
 /// The inactivity limits of both sides; `None` never strikes.
 #[derive(Clone, Copy, Debug, Default)]
