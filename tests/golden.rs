@@ -4,17 +4,24 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use haring::config::{self, Env, LoadOptions, RenderOptions};
+use haring::config::{self, Env, LoadOptions, Loaded, RenderOptions};
 
 fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn shown(name: &str, text: &str) -> String {
+/// Loads, and resolves what could be loaded.
+fn load(name: &str, text: &str) -> Loaded {
     let mut env = Env::empty();
     env.set("SET", "a b");
     let options = LoadOptions { env, diag_mode: true };
-    let loaded = config::load_str(name, text, options, &haring::registry::tables());
+    let mut loaded = config::load_str(name, text, options, &haring::registry::tables());
+    let _ = haring::proxy::resolve(std::mem::take(&mut loaded.sections), &mut loaded.diags);
+    loaded
+}
+
+fn shown(name: &str, text: &str) -> String {
+    let loaded = load(name, text);
     let mut out = config::render(&loaded.diags, &loaded.sources, RenderOptions { pid: 1, quiet: false });
     if loaded.diags.has_errors() {
         out.push_str(&config::fatal_summary(&loaded.diags, &loaded.sources, 1));
@@ -71,10 +78,7 @@ fn every_marked_line_is_reported_and_no_other() {
     for path in cases() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).expect("a readable case");
-        let mut env = Env::empty();
-        env.set("SET", "a b");
-        let options = LoadOptions { env, diag_mode: true };
-        let loaded = config::load_str(&name, &text, options, &haring::registry::tables());
+        let loaded = load(&name, &text);
         for (i, line) in text.lines().enumerate() {
             let wanted = [
                 ("# error", Severity::Alert),

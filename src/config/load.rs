@@ -315,10 +315,6 @@ impl<'a> Loader<'a> {
         let from = from.or(self.last_defaults);
         let mut section = self.start_from(kind, text, words[0].loc, from);
         if kind.is_frontend() {
-            if let Some(w) = rest.first() {
-                let message = format!("addresses on the '{}' line are an old form of 'bind'", kind.keyword());
-                self.diags.warning(w.loc, message).help(format!("write 'bind {}' below it", w.text()));
-            }
             section.header_args = rest;
         } else {
             self.no_more(kind, &rest);

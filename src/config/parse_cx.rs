@@ -266,8 +266,14 @@ impl<'a> ParseCx<'a> {
     pub fn end(&mut self) -> bool {
         let Some(w) = self.next() else { return true };
         let message = format!("'{}' cannot handle unexpected argument '{}'", self.keyword(), w.text());
+        let before = &self.dir.words[self.pos - 2];
         self.pos = self.dir.words.len();
-        self.diags.error(w.loc, message);
+        let d = self.diags.error(w.loc, message);
+        // "5 s": the unit belongs to the number.
+        let unit = ["us", "ms", "s", "m", "h", "d", "k", "g"].iter().any(|u| w.is(u));
+        if unit && before.bytes.iter().all(u8::is_ascii_digit) {
+            d.help(format!("write '{}{}' as one word", before.text(), w.text()));
+        }
         false
     }
 

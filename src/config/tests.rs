@@ -195,7 +195,6 @@ fn section_headers() {
         ("cache c\n foo bar\n", "Alert 1:1 section 'cache' is known, but not supported yet"),
         ("foo\n", "Alert 1:1 unknown keyword 'foo' out of section"),
         ("global", "Alert 1:7 missing LF on last line, the file might have been truncated"),
-        ("listen l :80\n", "Warning 1:10 addresses on the 'listen' line are an old form of 'bind'"),
         (
             "frontend a\nbackend a\nlisten a\n",
             "Alert 3:8 listen 'a' has the same name as frontend 'a' declared at t.cfg:1",

@@ -93,6 +93,12 @@ impl Entry for Fetch {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn syntax(&self) -> String {
+        format!("{}: {}", signature(self.name, self.args, self.min_args), self.out.name())
+    }
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
 }
 
 /// A converter.
@@ -143,4 +149,35 @@ impl Entry for Converter {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn syntax(&self) -> String {
+        format!(
+            "{}: {} => {}",
+            signature(self.name, self.args, self.min_args),
+            self.input.name(),
+            self.out.name()
+        )
+    }
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+}
+
+/// `name(string[,integer])`, as listings show it.
+fn signature(name: &str, args: &[ArgType], min_args: usize) -> String {
+    if args.is_empty() {
+        return name.to_owned();
+    }
+    let mut out = format!("{name}(");
+    for (i, arg) in args.iter().enumerate() {
+        if i >= min_args {
+            out.push('[');
+        }
+        if i > 0 {
+            out.push(',');
+        }
+        out.push_str(arg.name());
+    }
+    out.push_str(&"]".repeat(args.len().saturating_sub(min_args)));
+    out.push(')');
+    out
 }

@@ -37,6 +37,15 @@ impl Entry for BindOption {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn status(&self) -> Status {
+        self.status
+    }
+    fn syntax(&self) -> String {
+        self.syntax.to_owned()
+    }
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
 }
 
 fn bind(cx: &mut ParseCx<'_>) {

@@ -30,6 +30,15 @@ impl Entry for ServerOption {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn status(&self) -> Status {
+        self.status
+    }
+    fn syntax(&self) -> String {
+        self.syntax.to_owned()
+    }
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
 }
 
 /// Every table of server options.
