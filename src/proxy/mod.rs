@@ -27,6 +27,8 @@ pub mod raw;
 mod resolve;
 mod server;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 
 pub use cpu_map::CpuMap;
 pub use global::GlobalConf;

@@ -50,6 +50,21 @@ pub enum Algorithm {
     Sticky,
 }
 
+impl Algorithm {
+    /// True when the server follows from a key in the request.
+    pub fn is_hash(&self) -> bool {
+        matches!(
+            self,
+            Algorithm::Source | Algorithm::Uri { .. } | Algorithm::UrlParam { .. } | Algorithm::Header { .. }
+        )
+    }
+
+    /// True when the key is something of HTTP.
+    pub fn needs_http(&self) -> bool {
+        self.is_hash() && *self != Algorithm::Source
+    }
+}
+
 /// `hash-type`: what the key is mapped with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum HashMethod {

@@ -2,11 +2,18 @@
 
 use std::net::IpAddr;
 
-use super::{Live, Proxy};
+use super::Proxy;
 
 mod conf;
+mod key;
+mod limits;
+mod pick;
+mod ring;
+mod wrr;
 
 pub use conf::{Algorithm, BalanceConf, HashMethod};
+pub use limits::{dynamic_limit, is_full};
+pub use pick::Balancer;
 
 /// Where the hashing algorithms find their key. Implemented by whoever holds the request.
 pub trait KeySource {
@@ -45,23 +52,9 @@ pub enum Pick {
 }
 
 /// The key of this request for the backend's algorithm. `None` when it needs none, or the request has none.
-pub fn key(_px: &Proxy, _from: &dyn KeySource) -> Option<u32> {
-    todo!()
+pub fn key(px: &Proxy, from: &dyn KeySource) -> Option<u32> {
+    key::of(&px.backend().balance, from)
 }
 
-/// A thread's view of all backends: tables derived from weights and states, rebuilt when a backend's epoch
-/// changes. The order of round robin comes from a cursor in [`Live`] that all threads share.
-#[derive(Default)]
-pub struct Balancer {}
-
-impl Balancer {
-    /// Nothing is built until it is needed.
-    pub fn new() -> Balancer {
-        Balancer::default()
-    }
-
-    /// Choose a server of backend `px`.
-    pub fn pick(&mut self, _px: &Proxy, _live: &Live, _req: &Request) -> Pick {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

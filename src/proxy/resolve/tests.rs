@@ -1,26 +1,11 @@
 //! Tests of the resolver over whole configurations.
 
 use crate::base::SockAddr;
-use crate::config::{Diagnostics, LoadOptions, Severity, Tables, load_str};
+use crate::config::Severity;
 
 use super::super::balance::{Algorithm, HashMethod};
-use super::super::{HttpClose, Mode, Snapshot};
-use super::resolve;
-
-fn load(text: &str) -> (Option<Snapshot>, Diagnostics) {
-    let mut tables = Tables::default();
-    super::super::keywords::register(&mut tables);
-    let mut loaded = load_str("t.cfg", text, LoadOptions::default(), &tables);
-    let snapshot = resolve(loaded.sections, &mut loaded.diags);
-    (snapshot, loaded.diags)
-}
-
-/// The snapshot of a configuration without errors.
-fn good(text: &str) -> Snapshot {
-    let (snapshot, diags) = load(text);
-    assert!(!diags.has_errors(), "{:#?}", diags.list);
-    snapshot.expect("no error was reported")
-}
+use super::super::testing::{good, load};
+use super::super::{HttpClose, Mode};
 
 /// `line: message` of everything that is at least a warning.
 fn messages(text: &str) -> Vec<String> {
