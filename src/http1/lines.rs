@@ -99,6 +99,11 @@ pub(super) fn start_line(
     scan: &mut ScanState,
 ) -> Result<Option<Line>, LineError> {
     loop {
+        // A line that begins with a control byte will never be one: say so at once. A TLS hello on a clear-text
+        // port ends here instead of at a timeout.
+        if bytes.get(scan.line).is_some_and(|&b| b < b' ' && !matches!(b, b'\r' | b'\n')) {
+            return Err(LineError::new(LineErrorKind::Control, scan.line));
+        }
         let found = physical_line(bytes, limits, relax, scan)?;
         if let Some((end, next)) = found
             && end == scan.line
@@ -106,11 +111,6 @@ pub(super) fn start_line(
             scan.line = next;
             scan.bare_lf = None;
             continue;
-        }
-        // A line that begins with a control byte will never be one: say so at once. A TLS hello on a clear-text
-        // port ends here instead of at a timeout.
-        if bytes.get(scan.line).is_some_and(|&b| b < b' ' && b != b'\r') {
-            return Err(LineError::new(LineErrorKind::Control, scan.line));
         }
         let Some((end, next)) = found else { return Ok(None) };
         let line = Line { start: scan.line, end, next };
