@@ -50,11 +50,68 @@ fn state(status: Status) -> (usize, String) {
     }
 }
 
-/// The text of docs/COMPAT.md.
-pub fn generate(tables: &Tables) -> String {
+/// Configurations that need `k` to work, for kinds that have no table of entries: any one that loads proves it.
+fn proofs(k: &Known) -> Vec<String> {
+    let name = k.name;
+    let backend = |line: String| format!("backend b\n mode http\n {line}\n server s 127.0.0.1:80 cookie s\n");
+    let frontend = |line: String| format!("frontend f\n mode http\n bind 127.0.0.1:80\n {line}\n");
+    match k.kind {
+        "balance" => {
+            let algorithm = name.replace("<name>", "x").replace("<draws>", "2");
+            ["", " x"].map(|arg| backend(format!("balance {algorithm}{arg}"))).to_vec()
+        }
+        "hash-type" => [name.to_owned(), format!("map-based {name}"), format!("consistent sdbm {name}")]
+            .map(|t| backend(format!("hash-type {t}")))
+            .to_vec(),
+        "cookie-arg" => ["", " insert", " insert indirect"]
+            .iter()
+            .flat_map(|mode| ["", " 10s", " .x.org"].map(|arg| format!("cookie C{mode} {name}{arg}")))
+            .map(backend)
+            .collect(),
+        "redirect-arg" => ["", " A=b"].map(|arg| frontend(format!("redirect prefix / {name}{arg}"))).to_vec(),
+        "errorfile-code" => vec![frontend(format!("errorloc {name} /x"))],
+        "logvar" => vec![frontend(format!("log-format \"{name}\""))],
+        "log-facility" => vec![frontend(format!("log 127.0.0.1:514 {name}"))],
+        "log-level" => vec![frontend(format!("log 127.0.0.1:514 local0 {name}"))],
+        "acl-match" => {
+            [("path", "x"), ("src", "127.0.0.1"), ("src_port", "1"), ("always_true", "true"), ("path", "")]
+                .map(|(fetch, value)| frontend(format!("acl a {fetch} -m {name} {value}")))
+                .to_vec()
+        }
+        "acl-flag" => ["/dev/null", "x", "str x", "7"]
+            .iter()
+            .flat_map(|arg| ["", " x"].map(|value| format!("acl a path {name} {arg}{value}")))
+            .chain([format!("acl a path {name} -f /dev/null")])
+            .map(frontend)
+            .collect(),
+        "acl-derivative" => ["", "(x)", "(1,2)"]
+            .iter()
+            .flat_map(|arg| ["x", "1", "127.0.0.1", "GET"].map(|value| format!("acl a {name}{arg} {value}")))
+            .map(frontend)
+            .collect(),
+        "predefined-acl" => vec![frontend(format!("http-request deny if {name}"))],
+        "section" => ["", " x"].map(|arg| format!("{name}{arg}\n")).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The text of docs/COMPAT.md. `loads` says whether a configuration loads without an error.
+pub fn generate(tables: &Tables, loads: &dyn Fn(&str) -> bool) -> String {
     let listing = tables.listing();
+    let proven: Vec<EntryInfo> = known::all()
+        .iter()
+        .filter(|k| proofs(k).iter().any(|text| loads(text)))
+        .map(|k| EntryInfo {
+            kind: k.kind,
+            name: k.name,
+            status: Status::Full,
+            syntax: String::new(),
+            doc: "",
+            sections: None,
+        })
+        .collect();
     let mut by_name: HashMap<(&str, &str), Vec<&EntryInfo>> = HashMap::new();
-    for e in &listing {
+    for e in listing.iter().chain(&proven) {
         by_name.entry((e.kind, e.name)).or_default().push(e);
     }
     let mut summary = String::new();
@@ -142,11 +199,13 @@ mod tests {
     fn a_keyword_counts_in_its_own_section_only() {
         let mut tables = Tables::default();
         tables.add(&KEYWORDS);
-        let text = generate(&tables);
+        let text = generate(&tables, &|text| text.contains("balance source"));
         let (global, proxies) = text.split_once("## Proxies").expect("both chapters");
         assert!(global.contains("| `maxconn` | x | x | full |  |"));
         assert!(proxies.contains("| `maxconn` | x | x | not yet |  |"));
         assert!(proxies.contains("| `appsession` | x |  | not yet |  |"));
         assert!(text.contains("## Section resolvers"));
+        assert!(text.contains("| `source` | x | x | full |  |"));
+        assert!(text.contains("| `roundrobin` | x | x | not yet |  |"));
     }
 }
