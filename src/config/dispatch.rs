@@ -134,7 +134,7 @@ impl<'a> Dispatcher<'a> {
             self.pair.push_str(first);
             self.pair.push(' ');
             self.pair.push_str(&second.text());
-            if let Some(k) = pick(self.by_name.get(self.pair.as_str()), mask) {
+            if let Some(k) = pick(self.by_name.get(without_arguments(&self.pair)), mask) {
                 return Some((k, 2));
             }
         }
@@ -144,7 +144,8 @@ impl<'a> Dispatcher<'a> {
     /// The spellings that this directive may stand for, longest first, with their number of words.
     fn spellings(dir: &Directive) -> Vec<(String, usize)> {
         let text: Vec<_> = dir.words.iter().take(3).map(Word::text).collect();
-        (1..=text.len()).rev().map(|n| (text[..n].join(" "), n)).collect()
+        let spelling = |n: usize| without_arguments(&text[..n].join(" ")).to_owned();
+        (1..=text.len()).rev().map(|n| (spelling(n), n)).collect()
     }
 
     fn unknown(&self, dir: &Directive, section: &Section, diags: &mut Diagnostics) {
@@ -235,6 +236,11 @@ impl<'a> Dispatcher<'a> {
             }
         }
     }
+}
+
+/// `http-check set-var(check.x)` is the keyword `http-check set-var`.
+fn without_arguments(text: &str) -> &str {
+    text.split('(').next().unwrap_or(text)
 }
 
 fn in_sections(k: &Known, mask: Sections) -> bool {

@@ -155,6 +155,11 @@ fn unknown_keywords_say_what_they_may_be() {
             "did you mean 'timeout client'?",
         ),
         ("option httplg", "unknown option 'httplg' in 'frontend' section", "did you mean 'option httplog'?"),
+        (
+            "http-check set-var(check.x) str(a)",
+            "'http-check set-var' ignored because frontend 'f' has no backend capability",
+            "",
+        ),
         ("option", "'option' expects a second word", ""),
         ("timeout server 5", "'timeout server' ignored because frontend 'f' has no backend capability", ""),
         ("balance first", "'balance' ignored because frontend 'f' has no backend capability", ""),
