@@ -1,7 +1,7 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::{log, proxy, sample};
+use crate::{acl, log, proxy, sample};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
@@ -13,5 +13,6 @@ pub fn tables() -> Tables {
     tables.add(proxy::global_keywords::WITHOUT_EFFECT);
     tables.add(proxy::global_keywords::INERT);
     sample::register(&mut tables);
+    acl::register(&mut tables);
     tables
 }

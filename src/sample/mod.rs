@@ -24,9 +24,8 @@ pub use buf::{Buf, Scratch};
 pub use cast::{cast, parse_int, parse_ip, to_bin, to_int, to_ip, to_str, to_v4, to_v6};
 pub use ctx::{BodyView, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, ServerCount, ServerIdx};
 pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
-#[allow(unused_imports)]
-pub(crate) use expr::loc_at;
 pub use expr::{Expr, ExprCx, did_you_mean};
+pub(crate) use fetch::unhex;
 pub use place::{Needs, Place};
 pub use regexes::{Groups, Regex, expand};
 pub use types::{Sample, Type};

@@ -91,6 +91,8 @@ const RES: Needs = SESS
 
 #[allow(missing_docs)]
 impl Place {
+    /// An `acl` line: what it needs is checked where it is used.
+    pub const ACL: Place = Place { name: "'acl' line", has: Needs(u32::MAX) };
     pub const TCP_CONNECTION: Place =
         Place { name: "'tcp-request connection' rule", has: CONN.or(Needs::FRONTEND) };
     pub const TCP_SESSION: Place = Place { name: "'tcp-request session' rule", has: SESS };

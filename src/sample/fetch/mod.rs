@@ -13,7 +13,6 @@ pub(crate) mod url;
 
 use super::Fetch;
 
-#[allow(unused_imports)]
 pub(crate) use constant::unhex;
 pub(crate) use internal::check_unit;
 
