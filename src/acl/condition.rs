@@ -240,9 +240,12 @@ impl Parser<'_, '_> {
     }
 
     fn unknown(&mut self, w: &Word, bangs: usize, name: &str) {
-        let own: &[Arc<Acl>] = self.cx.section.get::<Acls>().map_or(&[], |a| &a.list);
-        let near = suggest::closest(name, own.iter().map(|a| a.name.as_str()).chain(predefined::names()));
-        let help = match near {
+        let own = self.cx.section.get::<Acls>().map_or(&[][..], |a| a.list.as_slice());
+        let mut known: Vec<&str> = own.iter().map(|a| a.name.as_str()).collect();
+        for n in predefined::names() {
+            known.push(n);
+        }
+        let help = match suggest::closest(name, known.into_iter()) {
             Some(n) => format!("did you mean '{n}'?"),
             None if name == "and" || name == "&&" => {
                 "terms are joined by 'and' without writing it".to_owned()

@@ -349,7 +349,7 @@ fn parse_steps(
 fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Loc) -> Option<(Args, usize)> {
     let (types, min) = owner.types();
     let (kind, name) = (owner.kind(), owner.name());
-    let (raw, next) = match argparse::split(text, at) {
+    let (mut raw, next) = match argparse::split(text, at) {
         Ok(x) => x,
         Err((offset, message)) => {
             cx.diags.error(
@@ -359,6 +359,10 @@ fn parse_args(cx: &mut ExprCx<'_>, owner: Owner, text: &[u8], at: usize, loc: Lo
             return None;
         }
     };
+    if raw.is_empty() && next > at && min > 0 && types[0] == ArgType::Str {
+        // `str()`: an empty string is a string.
+        raw.push(argparse::RawArg { bytes: Vec::new(), offset: at + 1 });
+    }
     if raw.len() < min {
         let expected = types[raw.len()].name();
         let here = loc_at(text, loc, at, next - at);

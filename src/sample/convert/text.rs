@@ -42,7 +42,7 @@ pub const CONVERTERS: &[Converter] = &[
         .args(0, &[ArgType::Str, ArgType::Var, ArgType::Str])
         .doc("appends a string, a variable and a string"),
     on_text("add_item", add_item)
-        .args(2, &[ArgType::Str, ArgType::Var, ArgType::Str])
+        .args(1, &[ArgType::Str, ArgType::Var, ArgType::Str])
         .prepare(|_, a| {
             if a.var(1).is_none() && a.str(2).is_none_or(<[u8]>::is_empty) {
                 return Err((1, "a variable or a suffix is needed".to_owned()));
