@@ -364,7 +364,7 @@ proptest::proptest! {
     fn parsing_never_panics(e in "(src|hdr|path|str|urlp|var|int)[(),a-z0-9.'\"\\\\ -]{0,24}", c in "(if|unless)( (!|\\{|\\}|or|a|TRUE|path|-m|-i|-f|str|x|!\\{)){0,8}") {
         let mut b = Bench::new();
         b.acl("a", "path /");
-        let words = vec![Word { bytes: e.clone().into_bytes(), loc: Loc { file: 0, line: 1, col: 1, len: e.len() as u32 } }];
+        let words = [Word { bytes: e.clone().into_bytes(), loc: Loc { file: 0, line: 1, col: 1, len: e.len() as u32 } }];
         if let Some(x) = Expr::parse(&mut b.cx(Place::HTTP_REQUEST), &words[0]) {
             x.eval(&Fake::new(GET));
         }
