@@ -1,7 +1,8 @@
 //! Conditions of `.if`, `.elif` and `-cc` (manual section "Conditional blocks"): one evaluator for all three.
 
-use super::Env;
 use super::version::Version;
+use super::words::{Place, split_line};
+use super::{Env, Word};
 
 /// What is wrong with a condition. `at` and `len` are bytes of its text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +131,20 @@ pub fn eval(text: &str, env: &Env) -> Result<bool, CondError> {
             Err(p.error(format!("unexpected character '{c}' after the condition"), p.at, c.len_utf8()))
         }
     }
+}
+
+/// Evaluate a condition as it is written on a line (`-cc`): quotes, escapes and variables are resolved first. The
+/// place of an error is in the text with that done, which is the first value.
+pub fn eval_line(line: &str, env: &Env) -> (String, Result<bool, CondError>) {
+    let place = Place { file: 0, line: 1, file_name: "", section: "" };
+    let mut words = Vec::new();
+    if let Err(e) = split_line(line.as_bytes(), place, env, &mut words) {
+        let help = e.help.map(str::to_owned);
+        return (line.to_owned(), Err(CondError { message: e.message, help, at: e.at, len: e.len }));
+    }
+    let text = words.iter().map(Word::text).collect::<Vec<_>>().join(" ");
+    let value = eval(&text, env);
+    (text, value)
 }
 
 /// Nesting of parentheses and of `!`: more is an error, so that no text can exhaust the stack.
@@ -352,6 +367,15 @@ mod tests {
         assert_eq!(e.help.as_deref(), Some("did you mean 'feature'?"));
         assert!(run(&"(".repeat(100_000)).is_err());
         assert!(run(&"!".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn lines_are_lexed_first() {
+        let mut env = Env::empty();
+        env.set("A", "1");
+        assert_eq!(eval_line("streq(\"$A\",1)", &env).1, Ok(true));
+        assert_eq!(eval_line("streq(\"$A\",     1)", &env), ("streq(1, 1)".to_owned(), Ok(false)));
+        assert!(eval_line("streq(a,\"a)", &env).1.is_err());
     }
 
     proptest! {

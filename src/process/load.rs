@@ -102,7 +102,8 @@ fn to_stderr(text: &str) {
 
 /// `-cc`: 0 true, 1 false, 2 error.
 pub fn condition(text: &str, args: &Args) -> ExitCode {
-    match config::condition::eval(text, &environment(args)) {
+    let (text, value) = config::condition::eval_line(text, &environment(args));
+    match value {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
