@@ -19,7 +19,7 @@ pub(super) fn count_bytes(view: &View, st: &mut Stream<'_>) {
     if bytes_in | bytes_out == 0 {
         return;
     }
-    let server = st.x.server.filter(|_| st.x.counted_backend);
+    let server = st.x.server.filter(|_| st.x.in_backend.is_some());
     view.count_stream(st.s.listener, st.s.frontend, st.x.backend, server, bytes_in, bytes_out);
 }
 
@@ -44,7 +44,7 @@ fn count_status(view: &View, st: &Stream<'_>, status: u16) {
     let c = view.counters();
     let fe: &FrontendCounters = &c.frontends[st.s.frontend.index()];
     count_class!(fe, status);
-    if st.x.counted_backend {
+    if st.x.in_backend.is_some() {
         let be: &BackendCounters = &c.backends[st.x.backend.index()];
         count_class!(be, status);
         // Only what a server said counts as its answer.
@@ -229,13 +229,11 @@ pub(super) fn capture_request(view: &View, st: &mut Stream<'_>) {
     let log = &view.plan(st.s.frontend).log;
     let x = &mut st.x;
     let captures = x.req_captures.get_mut();
-    captures.reset(log.request_captures.len());
     for (i, decl) in log.request_captures.iter().enumerate() {
         if let Some(value) = decl.header.as_ref().and_then(|h| x.request.fields.last(h.as_bytes())) {
             captures.store(i, decl.len, value);
         }
     }
-    x.res_captures.get_mut().reset(log.response_captures.len());
     if let Some(cookie) = &log.cookie_capture {
         let mut values = x.request.fields.with_id(crate::http::FieldId::Cookie);
         if let Some(found) = values.find_map(|f| cookie.in_request(f.value)) {

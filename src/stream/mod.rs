@@ -85,7 +85,7 @@ fn admitted(s: &mut Session) -> bool {
         let mut st = Stream::begin(s);
         let verdict = set.run(&mut 0, &mut st);
         let refused = matches!(verdict, Verdict::Reject | Verdict::SilentDrop | Verdict::Deny(_));
-        drop(st);
+        st.end();
         s.exchanges = 0;
         if refused {
             if connection {
@@ -99,4 +99,30 @@ fn admitted(s: &mut Session) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::RecvBuf;
+
+    fn size1<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    fn size2<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let idle = size1(serve);
+        let exchange = size2(|s: &'static mut Session, b: RecvBuf| http::exchange::run(s, b));
+        let tcp = size1(|s: &'static mut Session| tcp::serve(s));
+        let state = std::mem::size_of::<state::Exchange>();
+        println!("idle {idle} exchange {exchange} tcp {tcp} state {state} session {}", size_of::<Session>());
+        assert!(idle <= 1024, "an idle keep-alive connection costs {idle} bytes");
+        assert!(exchange <= 4096, "an exchange's future costs {exchange} bytes");
+        assert!(tcp <= 4096, "a TCP session's future costs {tcp} bytes");
+    }
 }

@@ -137,6 +137,18 @@ impl Drop for Presence {
     }
 }
 
+/// An exchange's place among a backend's sessions, until it is dropped.
+pub(super) struct InBackend {
+    view: Rc<View>,
+    id: ProxyId,
+}
+
+impl Drop for InBackend {
+    fn drop(&mut self) {
+        self.view.shared.live.backend(self.id).sessions.dec();
+    }
+}
+
 /// Timeouts that rules changed for one exchange.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Overrides {
@@ -170,8 +182,8 @@ pub(super) struct Exchange {
     pub number: u32,
     /// The backend; the frontend itself while none was chosen.
     pub backend: ProxyId,
-    /// It counts among the backend's sessions.
-    pub counted_backend: bool,
+    /// Its place among the backend's sessions.
+    pub in_backend: Option<InBackend>,
     /// The chosen server: position in `Backend::servers`.
     pub server: Option<usize>,
     /// It was chosen by a cookie or a rule.
@@ -220,40 +232,32 @@ pub(super) struct Exchange {
     pub early_hints: Vec<u8>,
 }
 
+/// Empties some fields and gives the others their defaults, in place. The pattern makes sure that no field is
+/// forgotten.
+macro_rules! reset {
+    ($exchange:expr; keep $($kept:ident)*; empty $($emptied:ident)*; default $($plain:ident)*) => {
+        let Exchange { $($kept: _,)* $($emptied,)* $($plain,)* } = $exchange;
+        $($emptied.clear();)*
+        $(*$plain = Default::default();)*
+    };
+}
+
 impl Exchange {
-    /// Forgets everything, keeps the memory.
+    /// Forgets everything, keeps the memory: this runs for every request.
     pub fn clear(&mut self) {
-        let mut old = std::mem::take(self);
-        old.request.clear();
-        old.response.clear();
-        old.payload.clear();
-        old.req_cookie.clear();
-        old.res_cookie.clear();
-        old.early_hints.clear();
-        old.vars_txn.clear();
-        old.vars_req.clear();
-        old.vars_res.clear();
-        let mut unique_id = OnceCell::new();
-        if let Some(mut v) = old.unique_id.take() {
-            v.clear();
-            old.early_hints = if old.early_hints.capacity() == 0 { v } else { old.early_hints };
-            unique_id = OnceCell::new();
+        let _ = self.unique_id.take();
+        // The captures are reset for the frontend that begins the next exchange.
+        reset! {
+            self;
+            keep req_captures res_captures unique_id;
+            empty
+            request response payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
+            default
+            has_request has_response payload_complete payload_final times start_wall first number backend
+            in_backend server persistent force_persist ignore_persist slot server_src term status
+            bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
+            cookie_done level overrides logged no_l7_retry keep_client body_taken body_done
         }
-        *self = Exchange {
-            request: old.request,
-            response: old.response,
-            payload: old.payload,
-            req_cookie: old.req_cookie,
-            res_cookie: old.res_cookie,
-            early_hints: old.early_hints,
-            vars_txn: old.vars_txn,
-            vars_req: old.vars_req,
-            vars_res: old.vars_res,
-            req_captures: old.req_captures,
-            res_captures: old.res_captures,
-            unique_id,
-            ..Exchange::default()
-        };
     }
 }
 
@@ -270,6 +274,9 @@ impl<'s> Stream<'s> {
         x.times.accept = s.start;
         x.times.handshake = s.start;
         x.start_wall = s.start_wall;
+        let log = &s.view.plan(s.frontend).log;
+        x.req_captures.get_mut().reset(log.request_captures.len());
+        x.res_captures.get_mut().reset(log.response_captures.len());
         x.first = s.exchanges == 0;
         x.backend = s.frontend;
         x.number = s.worker.number_request(s.view.shared.live.threads.len());
@@ -295,19 +302,24 @@ impl<'s> Stream<'s> {
 
     /// Counts the exchange among the sessions of backend `id`.
     pub fn enter_backend(&mut self, view: &View, id: ProxyId) {
-        debug_assert!(!self.x.counted_backend);
+        debug_assert!(self.x.in_backend.is_none());
         self.x.backend = id;
-        self.x.counted_backend = true;
         view.shared.live.backend(id).sessions.inc();
+        self.x.in_backend = Some(InBackend { view: self.s.view.clone(), id });
         view.counters().backends[id.index()].sessions.inc();
     }
 
     /// Gives back what the exchange holds of server and backend.
     pub fn leave_backend(&mut self) {
         self.x.slot = None;
-        if std::mem::take(&mut self.x.counted_backend) {
-            self.s.view.shared.live.backend(self.x.backend).sessions.dec();
-        }
+        self.x.in_backend = None;
+    }
+
+    /// Ends the exchange: its memory serves the next one.
+    pub fn end(self) {
+        let Stream { s, mut x } = self;
+        x.clear();
+        s.worker.put_exchange(x);
     }
 
     /// Notes the end of the session, unless it was noted before.
@@ -333,15 +345,6 @@ impl<'s> Stream<'s> {
     /// `retries`.
     pub fn max_retries(&self, view: &View) -> u32 {
         self.x.overrides.retries.unwrap_or(self.be(view).backend().retries)
-    }
-}
-
-impl Drop for Stream<'_> {
-    fn drop(&mut self) {
-        self.leave_backend();
-        let mut x = std::mem::take(&mut self.x);
-        x.clear();
-        self.s.worker.put_exchange(x);
     }
 }
 

@@ -38,19 +38,20 @@ pub(super) async fn serve(s: &mut Session) {
     let then = session(&view, &mut st).await;
     match then {
         Then::Http => {
-            st.s.exchanges = 0;
-            drop(st);
+            st.end();
+            s.exchanges = 0;
             s.tcp_http = true;
             keepalive::serve(s).await;
         }
         Then::Close => {
             logging::finish(&view, &mut st);
-            drop(st);
+            st.end();
             keepalive::close(s).await;
         }
         Then::Abort => {
             logging::finish(&view, &mut st);
-            st.s.reset = true;
+            st.end();
+            s.reset = true;
         }
     }
 }
@@ -135,7 +136,7 @@ fn count_denied(view: &View, st: &Stream<'_>) {
     let c = view.counters();
     c.frontends[st.s.frontend.index()].req_denied.inc();
     c.listeners[st.s.listener.index()].req_denied.inc();
-    if st.x.counted_backend {
+    if st.x.in_backend.is_some() {
         c.backends[st.x.backend.index()].req_denied.inc();
     }
 }

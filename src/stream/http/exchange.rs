@@ -17,7 +17,7 @@ pub(in crate::stream) async fn run(s: &mut Session, first: RecvBuf) -> Next {
     st.x.times.first_byte = Some(now());
     let next = drive(&view, &mut st, first).await;
     logging::finish(&view, &mut st);
-    drop(st);
+    st.end();
     s.start = now();
     s.start_wall = wall();
     next
@@ -48,6 +48,7 @@ pub(in crate::stream) async fn silent(s: &mut Session, why: Silence) -> Next {
     let mut st = Stream::begin(s);
     let next = no_request(&view, &mut st, why);
     logging::finish(&view, &mut st);
+    st.end();
     next
 }
 

@@ -139,7 +139,7 @@ pub(in crate::stream) async fn frontend(view: &View, st: &mut Stream<'_>) -> Opt
 
 /// No backend, or no server in it.
 pub(in crate::stream) fn no_server(view: &View, st: &mut Stream<'_>) -> Next {
-    if st.x.counted_backend {
+    if st.x.in_backend.is_some() {
         view.counters().backends[st.x.backend.index()].conn_errors.inc();
     }
     st.note(Cause::Server, Phase::Connect);
@@ -241,14 +241,14 @@ fn count_denied(view: &View, st: &Stream<'_>) {
     let c = view.counters();
     c.frontends[st.s.frontend.index()].req_denied.inc();
     c.listeners[st.s.listener.index()].req_denied.inc();
-    if st.x.counted_backend {
+    if st.x.in_backend.is_some() {
         c.backends[st.x.backend.index()].req_denied.inc();
     }
 }
 
 fn count_intercepted(view: &View, st: &Stream<'_>) {
     let c = view.counters();
-    if st.x.counted_backend && st.x.backend != st.s.frontend {
+    if st.x.in_backend.is_some() && st.x.backend != st.s.frontend {
         c.backends[st.x.backend.index()].intercepted.inc();
     } else {
         c.frontends[st.s.frontend.index()].intercepted.inc();
