@@ -144,6 +144,15 @@ impl LogFormat {
         }
     }
 
+    /// Whether the format shows our own address of the client connection, and of the server connection: each
+    /// costs the stream a system call.
+    pub fn wants_addresses(&self) -> (bool, bool) {
+        let shows = |vars: [Var; 2]| {
+            self.items.iter().any(|i| matches!(i, Item::Value { what: What::Var(v), .. } if vars.contains(v)))
+        };
+        (shows([Var::FrontendIp, Var::FrontendPort]), shows([Var::BackendIp, Var::BackendPort]))
+    }
+
     /// The first variable that exists in HTTP mode only, and its place.
     pub fn http_only(&self) -> Option<(&'static str, Loc)> {
         self.http_only

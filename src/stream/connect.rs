@@ -51,10 +51,14 @@ pub(super) async fn establish(view: &View, st: &mut Stream<'_>, fresh: bool) -> 
         }
         if !fresh && let Some(conn) = pooled(view, st) {
             st.x.times.connect = Some(now());
+            note_source(view, st, &conn);
             return Ok(conn);
         }
         let failure = match connect(view, st).await {
-            Ok(conn) => return Ok(conn),
+            Ok(conn) => {
+                note_source(view, st, &conn);
+                return Ok(conn);
+            }
             Err(Some(failure)) => failure,
             Err(None) => {
                 st.note(Cause::Client, Phase::Connect);
@@ -380,6 +384,13 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
             st.x.times.connect = Some(now());
             Ok(ServerConn { socket, server: id, uses: 0, reused: false, private })
         }
+    }
+}
+
+/// Our end of the connection, when a log line shows it.
+fn note_source(view: &View, st: &mut Stream<'_>, conn: &ServerConn) {
+    if view.plan(st.s.frontend).shows_source {
+        st.x.server_src = conn.socket.local_addr().ok().and_then(|a| a.ip());
     }
 }
 

@@ -173,7 +173,11 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
         accept_wall: x.start_wall,
         timeline: x.times,
         client: st.s.src.map_or(unix, LogAddr::Inet),
-        frontend_addr: if st.s.is_unix() { unix } else { st.s.known_dst().into() },
+        frontend_addr: match (st.s.is_unix(), plan.shows_dst) {
+            (true, _) => unix,
+            (false, true) => st.s.dst().into(),
+            (false, false) => LogAddr::None,
+        },
         backend_source: x.server_src.into(),
         server_addr: srv.and_then(|s| s.addr.as_ref()).and_then(|a| a.inet()).into(),
         frontend: &st.fe(view).name,

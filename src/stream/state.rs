@@ -100,14 +100,6 @@ impl Session {
         })
     }
 
-    /// The address that the client connected to, if that is known without asking the kernel.
-    pub fn known_dst(&self) -> Option<SocketAddr> {
-        match &self.view.shared.snapshot.listener(self.listener).addr {
-            SockAddr::Inet(a) if !a.ip().is_unspecified() && a.port() != 0 => self.dst(),
-            _ => self.dst.get().copied().flatten(),
-        }
-    }
-
     /// `set-dst`.
     pub fn set_dst(&mut self, addr: SocketAddr) {
         self.dst = OnceCell::from(Some(addr));

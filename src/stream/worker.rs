@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base;
 use crate::http1::Limits;
+use crate::config::Section;
 use crate::log::{self, ProxyLog};
 use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
 use crate::proxy::balance::Balancer;
@@ -72,6 +73,21 @@ pub struct Plan {
     pub log: ProxyLog,
     /// Rules.
     pub rules: ProxyRules,
+    /// Its log lines or unique ids show our address of the client connection.
+    pub(super) shows_dst: bool,
+    /// They show our address of the server connection.
+    pub(super) shows_source: bool,
+}
+
+impl Plan {
+    fn new(px: &Proxy, global: &Section) -> Plan {
+        let log = log::resolve(&px.section, global);
+        let rules = px.section.get::<ProxyRules>().cloned().unwrap_or_default();
+        let formats = [Some(&log.format), log.format_sd.as_ref(), log.unique_id.as_ref()];
+        let shown: Vec<_> = formats.into_iter().flatten().map(|f| f.wants_addresses()).collect();
+        let (shows_dst, shows_source) = (shown.iter().any(|s| s.0), shown.iter().any(|s| s.1));
+        Plan { log, rules, shows_dst, shows_source }
+    }
 }
 
 /// How to connect to a server.
@@ -86,11 +102,7 @@ impl Shared {
     pub fn new(snapshot: Arc<Snapshot>, live: Arc<Live>, queues: Arc<Queues>, maxconn: usize) -> Arc<Shared> {
         let global = &snapshot.global;
         let settings = Settings::new(&global.get::<GlobalConf>().cloned().unwrap_or_default(), maxconn);
-        let plan = |px: &Proxy| Plan {
-            log: log::resolve(&px.section, global),
-            rules: px.section.get::<ProxyRules>().cloned().unwrap_or_default(),
-        };
-        let plans = snapshot.proxies.iter().map(plan).collect();
+        let plans = snapshot.proxies.iter().map(|px| Plan::new(px, global)).collect();
         let target = |&(px, index): &(ProxyId, usize)| {
             let px = snapshot.proxy(px);
             Target::new(px, &px.backend().servers[index])
