@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base;
-use crate::http1::Limits;
 use crate::config::Section;
+use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
 use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
 use crate::proxy::balance::Balancer;

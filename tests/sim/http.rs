@@ -364,5 +364,8 @@ fn a_request_that_hits_a_dead_idle_connection_is_sent_once_more() {
     assert_eq!(*seen.borrow(), ["/a", "/b", "/b"]);
     let lines = lines.take();
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines.iter().all(|l| l.contains(" 200 ") && l.contains("/0 0/0 ")), "no retry is counted: {lines:#?}");
+    assert!(
+        lines.iter().all(|l| l.contains(" 200 ") && l.contains("/0 0/0 ")),
+        "no retry is counted: {lines:#?}"
+    );
 }

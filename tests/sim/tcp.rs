@@ -24,7 +24,12 @@ fn state(line: &str) -> &str {
     line.split(' ').rev().nth(2).unwrap_or("")
 }
 
-fn one(extra: &str, faults: Faults, talk: impl AsyncFnOnce(Peer) + 'static, serve: impl AsyncFn(Peer) + 'static) -> String {
+fn one(
+    extra: &str,
+    faults: Faults,
+    talk: impl AsyncFnOnce(Peer) + 'static,
+    serve: impl AsyncFn(Peer) + 'static,
+) -> String {
     let lines = Lines::new();
     let shared = load(&config(&lines, extra));
     run(1, faults, &shared, move |_| async move {

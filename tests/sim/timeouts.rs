@@ -106,7 +106,8 @@ fn a_request_body_that_stops_waits_for_the_server() {
 #[test]
 fn bad_requests_are_400() {
     check(exchange("", b"GARBAGE\r\n\r\n", b"", false), "HTTP/1.1 400", " PR-- ");
-    let smuggled = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabcde\r\n0\r\n\r\n";
+    let smuggled =
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabcde\r\n0\r\n\r\n";
     check(exchange("", smuggled, b"", false), "HTTP/1.1 400", " 400 ");
 }
 
