@@ -22,10 +22,9 @@ const NEGATABLE: [&str; 8] = [
 ];
 
 /// Options that `no` may not precede: they set more than a switch.
-const OPTIONS_NOT_NEGATABLE: [&str; 17] = [
+const OPTIONS_NOT_NEGATABLE: [&str; 16] = [
     "option external-check",
     "option forwardfor",
-    "option forwarded",
     "option httpchk",
     "option httplog",
     "option httpslog",

@@ -167,10 +167,6 @@ pub(super) fn source(cx: &mut Cx<'_>, spec: SourceSpec, loc: Loc) -> Option<Sour
 pub(super) fn number(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
     let mut used: HashSet<u32> = HashSet::new();
     let mut owners: Vec<(u32, usize)> = Vec::new();
-    // The command line's own frontend comes first.
-    if snapshot.global_conf().is_some_and(|g| !g.stats.sockets.is_empty()) {
-        used.insert(1);
-    }
     for (i, px) in snapshot.proxies.iter().enumerate() {
         let Some(loc) = px.id_loc else { continue };
         if used.insert(px.uuid) {
@@ -183,6 +179,10 @@ pub(super) fn number(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
             let first = &snapshot.proxies[*first];
             d.help(format!("{} '{}' has it, line {}", kind_of(first), first.name, first.loc.line));
         }
+    }
+    // The admin socket's own frontend takes the first automatic number, unless a proxy asks for it.
+    if snapshot.global_conf().is_some_and(|g| !g.stats.sockets.is_empty()) {
+        used.insert(1);
     }
     let mut next = 1;
     for px in &mut snapshot.proxies {
