@@ -77,10 +77,10 @@ impl CookieCapture {
         pairs(value).map(trim).find(|pair| pair.starts_with(self.prefix.as_bytes())).map(|p| self.cut(p))
     }
 
-    /// The cookie of a `Set-Cookie` header's value if it matches, with its attributes, cut to the allowed length.
+    /// The cookie of a `Set-Cookie` header's value if it matches, without its attributes, cut to the allowed length.
     pub fn in_response<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        let value = trim(value);
-        value.starts_with(self.prefix.as_bytes()).then(|| self.cut(value))
+        let pair = trim(pairs(value).next()?);
+        pair.starts_with(self.prefix.as_bytes()).then(|| self.cut(pair))
     }
 
     fn cut<'v>(&self, text: &'v [u8]) -> &'v [u8] {
@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(by("ASPSESSION", 13).in_request(value), Some(&b"ASPSESSIONX=a"[..]));
         assert_eq!(by("B", 63).in_request(value), None);
         assert_eq!(by("b=", 63).in_request(b"a=\"x; b=1\"; b=2"), Some(&b"b=2"[..]));
-        assert_eq!(by("S", 63).in_response(b" SID=1; path=/"), Some(&b"SID=1; path=/"[..]));
+        assert_eq!(by("S", 63).in_response(b" SID=1; path=/"), Some(&b"SID=1"[..]));
+        assert_eq!(by("S", 63).in_response(b"SID=\"a;b"), Some(&b"SID=\"a;b"[..]));
         assert_eq!(by("S=", 63).in_response(b"SID=1"), None);
     }
 }
