@@ -3,6 +3,8 @@
 //! `cargo test --test vtc [-- NAME...]` runs those whose names contain one of the words. With HAPROXY_PROGRAM set
 //! they run against that program instead: each script passes with HAProxy 2.6 too.
 
+#![allow(clippy::disallowed_methods)] // A test may ask for the time.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
