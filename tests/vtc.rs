@@ -46,7 +46,12 @@ fn main() -> ExitCode {
                 loop {
                     let Some(script) = next.lock().expect("no thread panics").next() else { return };
                     let o = run(script, Path::new(&program));
-                    println!("{} {} ({:.2} s)", o.name, if o.passed { "... ok" } else { "... FAILED" }, o.seconds);
+                    println!(
+                        "{} {} ({:.2} s)",
+                        o.name,
+                        if o.passed { "... ok" } else { "... FAILED" },
+                        o.seconds
+                    );
                     if !o.passed {
                         failed.lock().expect("no thread panics").push(o);
                     }
@@ -59,9 +64,16 @@ fn main() -> ExitCode {
         println!("\n---- {} ----\n{}", o.name, telling_lines(&o.log));
     }
     let total = scripts.len();
-    println!("\n{} of {total} scripts passed in {:.1} s", total - failed.len(), began.elapsed().as_secs_f64());
+    println!(
+        "\n{} of {total} scripts passed in {:.1} s",
+        total - failed.len(),
+        began.elapsed().as_secs_f64()
+    );
     for o in &failed {
-        println!("    failed: {} (see it all: HAPROXY_PROGRAM=... varnishtest -v tests/vtc/{}.vtc)", o.name, o.name);
+        println!(
+            "    failed: {} (see it all: HAPROXY_PROGRAM=... varnishtest -v tests/vtc/{}.vtc)",
+            o.name, o.name
+        );
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -96,12 +108,23 @@ fn contains(text: &[u8], what: &[u8]) -> bool {
 /// What a reader needs first: the failed expectation, what the program said, what was sent and received, and the end
 /// of the log.
 fn telling_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter(|l| !l.contains("macro def") && !l.contains("|conf|")).collect();
+    let lines: Vec<&str> =
+        log.lines().filter(|l| !l.contains("macro def") && !l.contains("|conf|")).collect();
     let telling = |l: &&&str| {
         l.starts_with("----")
-            || ["ALERT", "WARNING", "panicked", "syslog|", "rxhdr|", "txreq|", "FAILED", "Assert", "TIMED OUT"]
-                .iter()
-                .any(|w| l.contains(w))
+            || [
+                "ALERT",
+                "WARNING",
+                "panicked",
+                "syslog|",
+                "rxhdr|",
+                "txreq|",
+                "FAILED",
+                "Assert",
+                "TIMED OUT",
+            ]
+            .iter()
+            .any(|w| l.contains(w))
     };
     let mut shown: Vec<&str> = lines.iter().filter(telling).take(60).copied().collect();
     shown.push("...");
