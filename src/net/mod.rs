@@ -6,6 +6,9 @@ mod pipe;
 mod socket;
 mod udp;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::sys::addr::SockAddr;
 pub use crate::sys::buf::{RecvBuf, SendBuf};
 pub use listener::Listener;

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::sys::socket::IntOpt;
+
 /// TCP keep-alive probing; an unset value is the system's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keepalive {
@@ -12,6 +14,21 @@ pub struct Keepalive {
     pub interval_s: Option<u32>,
     /// Probes before the connection is dropped (`TCP_KEEPCNT`).
     pub count: Option<u32>,
+}
+
+impl Keepalive {
+    /// As socket options.
+    pub(super) fn options(&self) -> impl Iterator<Item = (IntOpt, i32)> + use<> {
+        let value = |v: Option<u32>| v.map(|v| i32::try_from(v).unwrap_or(i32::MAX));
+        [
+            (IntOpt::KEEP_ALIVE, Some(1)),
+            (IntOpt::KEEP_IDLE, value(self.idle_s)),
+            (IntOpt::KEEP_INTERVAL, value(self.interval_s)),
+            (IntOpt::KEEP_COUNT, value(self.count)),
+        ]
+        .into_iter()
+        .filter_map(|(opt, value)| Some((opt, value?)))
+    }
 }
 
 /// The local side of an outgoing connection.

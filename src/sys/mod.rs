@@ -3,5 +3,12 @@
 
 pub mod addr;
 pub mod buf;
+pub mod clock;
+pub mod event;
 pub mod fd;
+pub mod pipe;
 pub mod process;
+pub mod ring;
+pub mod socket;
+pub mod thread;
+pub mod waker;
