@@ -315,7 +315,14 @@ fn short_reads_and_delays_change_nothing() {
 #[test]
 fn resets_at_any_point_leave_nothing_behind() {
     for seed in 1..60 {
-        let faults = Faults { short_recv: 200, delay: 100, reset: 20, connect_fail: 50, enobufs: 20 };
+        let faults = Faults {
+            short_recv: 200,
+            delay: 100,
+            reset: 20,
+            connect_fail: 50,
+            enobufs: 20,
+            ..Faults::default()
+        };
         scenario(seed, faults, "");
     }
 }

@@ -168,7 +168,14 @@ fn resets_anywhere_leave_nothing_behind() {
     for seed in 1..40 {
         let lines = Lines::new();
         let shared = load(&config(&lines, ""));
-        let faults = Faults { short_recv: 200, delay: 100, reset: 30, connect_fail: 100, enobufs: 20 };
+        let faults = Faults {
+            short_recv: 200,
+            delay: 100,
+            reset: 30,
+            connect_fail: 100,
+            enobufs: 20,
+            ..Faults::default()
+        };
         run(seed, faults, &shared, move |_| async move {
             origin(ORIGIN, echo);
             for i in 0..5 {
