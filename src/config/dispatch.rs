@@ -41,6 +41,38 @@ const OPTIONS_NOT_NEGATABLE: [&str; 16] = [
     "option lb-agent-chk",
 ];
 
+/// What to write today instead of keywords that only 1.5 has, spelt for case-sensitive patterns.
+const MODERN: [(&str, &str); 17] = [
+    ("reqadd", "http-request add-header <name> <value>"),
+    ("reqallow", "http-request allow if { ... }"),
+    ("reqdel", "http-request del-header <name>"),
+    ("reqdeny", "http-request deny if { ... }"),
+    ("reqpass", "http-request allow if { ... }"),
+    ("reqrep", "http-request replace-header, or http-request replace-path for the first line"),
+    ("reqsetbe", "use_backend <name> if { ... }"),
+    ("reqtarpit", "http-request tarpit if { ... }"),
+    ("rspadd", "http-response add-header <name> <value>"),
+    ("rspdel", "http-response del-header <name>"),
+    ("rspdeny", "http-response deny if { ... }"),
+    ("rsprep", "http-response replace-header <name> <regex> <value>"),
+    ("appsession", "stick on req.cook(<cookie>) with stick store-response res.cook(<cookie>)"),
+    ("block", "http-request deny if { ... }"),
+    ("dispatch", "server <name> <address>:<port>"),
+    ("timeout clitimeout", "timeout client <timeout>"),
+    ("timeout srvtimeout", "timeout server <timeout>"),
+];
+
+/// The modern form of a 1.5 keyword; `reqirep` is `reqrep` without regard to case.
+fn modern_form(name: &str) -> Option<&'static str> {
+    let plain =
+        match name.strip_prefix("reqi").map(|n| ("req", n)).or(name.strip_prefix("rspi").map(|n| ("rsp", n)))
+        {
+            Some((start, rest)) => format!("{start}{rest}"),
+            None => name.to_owned(),
+        };
+    MODERN.iter().find(|(old, _)| *old == plain).map(|(_, new)| *new)
+}
+
 /// Keywords that a proxy without the capability refuses rather than ignores.
 const NEVER_IGNORED: [&str; 3] = ["server", "server-template", "default-server"];
 
@@ -266,7 +298,10 @@ fn keyword_loc(dir: &Directive, n: usize) -> Loc {
 fn not_supported(name: &str, loc: Loc, diags: &mut Diagnostics) {
     let era = known::section_keywords(name).next().map_or("", Known::era);
     let of = if era.is_empty() { String::new() } else { format!(" (HAProxy {era})") };
-    diags.error(loc, format!("keyword '{name}' is known{of}, but not supported yet"));
+    let d = diags.error(loc, format!("keyword '{name}' is known{of}, but not supported yet"));
+    if let Some(modern) = modern_form(name) {
+        d.help(format!("today's form: {modern}"));
+    }
 }
 
 fn wrong_section(name: &str, loc: Loc, owners: Sections, section: &Section, diags: &mut Diagnostics) {

@@ -160,6 +160,11 @@ fn unknown_keywords_say_what_they_may_be() {
             "'http-check set-var' ignored because frontend 'f' has no backend capability",
             "",
         ),
+        (
+            "reqirep ^Host host",
+            "keyword 'reqirep' is known (HAProxy 1.5), but not supported yet",
+            "today's form: http-request replace-header, or http-request replace-path for the first line",
+        ),
         ("option", "'option' expects a second word", ""),
         ("timeout server 5", "'timeout server' ignored because frontend 'f' has no backend capability", ""),
         ("balance first", "'balance' ignored because frontend 'f' has no backend capability", ""),
