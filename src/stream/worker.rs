@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base;
 use crate::config::Section;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
@@ -133,18 +132,8 @@ impl Target {
             user_timeout_ms: srv.tcp_user_timeout.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
             ..ConnectOpts::default()
         };
-        Target { addr: srv.addr.as_ref().and_then(net_addr), opts }
+        Target { addr: srv.addr.as_ref().and_then(SockAddr::of), opts }
     }
-}
-
-/// The address as the sockets take it; `None` for descriptors.
-pub(super) fn net_addr(addr: &base::SockAddr) -> Option<SockAddr> {
-    Some(match addr {
-        base::SockAddr::Inet(a) => SockAddr::Ip(*a),
-        base::SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
-        base::SockAddr::Abstract(name) | base::SockAddr::AbstractZ(name) => SockAddr::Abstract(name.clone()),
-        base::SockAddr::Fd(_) | base::SockAddr::SockPair(_) => return None,
-    })
 }
 
 fn fixed_source(source: &SourceAddr) -> Option<Source> {
