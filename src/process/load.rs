@@ -24,8 +24,8 @@ pub struct Ready {
     pub env: Env,
     /// The files' text, for messages that name a line.
     pub sources: Sources,
-    /// This is the built-in demonstration.
-    pub demo: bool,
+    /// The servers of the built-in demonstration, when that is what runs.
+    pub demo: Option<demo::Servers>,
 }
 
 /// The environment that the configuration sees: the process's, and what HAProxy adds to it.
@@ -43,9 +43,13 @@ pub fn environment(args: &Args) -> Env {
 /// Load, resolve, and say everything that is wrong. `Err` is the exit code; everything was said.
 pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     let tables = crate::registry::tables();
-    let options = LoadOptions { env: environment(args), diag_mode: args.diagnose };
-    let is_demo = args.config.is_empty();
-    let loaded = if is_demo {
+    let mut env = environment(args);
+    let demo = args.config.is_empty().then(|| demo::Servers::bind(&mut env)).transpose().map_err(|why| {
+        messages::alert(&why);
+        ExitCode::FAILURE
+    })?;
+    let options = LoadOptions { env, diag_mode: args.diagnose };
+    let loaded = if demo.is_some() {
         config::load_str(demo::NAME, demo::CONFIG, options, &tables)
     } else {
         let paths: Vec<PathBuf> = args.config.iter().map(PathBuf::from).collect();
@@ -76,7 +80,7 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     if args.check && diags.has_warnings() && !quiet {
         to_stderr(&format!("{}\n", config::WARNINGS_FOUND));
     }
-    Ok(Ready { snapshot, global, admin, env, sources, demo: is_demo })
+    Ok(Ready { snapshot, global, admin, env, sources, demo })
 }
 
 fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapshot> {

@@ -5,15 +5,16 @@
 //!      -> daemon, pid file, chroot, user -> threads -> signals (the main thread) -> exit code
 //! ```
 
-#![allow(dead_code)]
-
 pub mod args;
+mod bind;
+mod control;
+mod daemon;
 mod demo;
-pub mod gate;
 mod limits;
 mod load;
 mod messages;
 mod privileges;
+mod start;
 mod version;
 mod worker;
 
@@ -61,7 +62,7 @@ fn run(program: &str, args: &Args) -> ExitCode {
     if args.check {
         return checked(args, &ready);
     }
-    ExitCode::SUCCESS
+    start::start(args, ready)
 }
 
 /// `-c` with a configuration that is right.

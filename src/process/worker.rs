@@ -1,4 +1,237 @@
 //! A worker thread: its listeners, its share of the checks, its end.
 
-/// There may be room for connections again on this thread.
-pub fn room_again() {}
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::bind::{AdminBound, Bound};
+use super::demo;
+use crate::cli;
+use crate::net::{Listener, SockAddr, Socket};
+use crate::proxy::ListenerId;
+use crate::runtime::{self, Notify, ThreadHandle};
+use crate::stream::{self, Shared, Worker};
+
+/// What a thread is started with.
+pub struct Start {
+    /// Its number.
+    pub index: usize,
+    /// Its listening sockets.
+    pub bound: Vec<Bound>,
+    /// Its admin sockets.
+    pub admin: Vec<AdminBound>,
+    /// Everything about the configuration.
+    pub shared: Arc<Shared>,
+    /// The handles of all threads, for dealing out.
+    pub threads: Vec<ThreadHandle>,
+    /// What the admin sockets' commands act on.
+    pub admin_context: Arc<cli::Context>,
+    /// The demonstration's servers.
+    pub demo: Option<demo::Servers>,
+}
+
+/// This thread's state, for what other threads post to it.
+struct Local {
+    worker: Rc<Worker>,
+    threads: Vec<ThreadHandle>,
+    /// Connections that run on this thread.
+    sessions: Cell<usize>,
+    /// Accept loops that have not ended.
+    listening: Cell<usize>,
+    stopping: Cell<bool>,
+    paused: Cell<bool>,
+    /// Any of the above changed.
+    changed: Notify,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+fn local() -> Option<Rc<Local>> {
+    LOCAL.with_borrow(Clone::clone)
+}
+
+/// Stop accepting on this thread; it ends when its last connection does.
+pub fn stop() {
+    if let Some(local) = local() {
+        local.stopping.set(true);
+        local.worker.stop();
+        local.changed.notify_all();
+    }
+}
+
+/// Stop accepting for a while, or go on.
+pub fn pause(paused: bool) {
+    if let Some(local) = local() {
+        local.paused.set(paused);
+        local.changed.notify_all();
+    }
+}
+
+/// The life of a thread: returns when it was stopped and its last connection has ended.
+pub async fn run(start: Start) {
+    let worker = Worker::new(start.index, start.shared);
+    crate::log::batch_on_this_thread();
+    runtime::at_turn_end(crate::log::flush);
+    let local = Rc::new(Local {
+        worker,
+        threads: start.threads,
+        sessions: Cell::new(0),
+        listening: Cell::new(start.bound.len()),
+        stopping: Cell::new(false),
+        paused: Cell::new(false),
+        changed: Notify::new(),
+    });
+    LOCAL.set(Some(local.clone()));
+    for bound in start.bound {
+        runtime::spawn(listen(local.clone(), bound));
+    }
+    for bound in start.admin {
+        runtime::spawn(admin(start.admin_context.clone(), bound));
+    }
+    if let Some(servers) = start.demo {
+        servers.spawn(&start.admin_context);
+    }
+    while !(local.stopping.get() && local.sessions.get() == 0 && local.listening.get() == 0) {
+        local.changed.notified().await;
+    }
+    crate::log::flush();
+    LOCAL.set(None);
+}
+
+async fn admin(context: Arc<cli::Context>, bound: AdminBound) {
+    match Listener::from_fd(bound.fd) {
+        Ok(listener) => cli::serve(listener, bound.conf.level, context).await,
+        Err(error) => super::messages::alert(&format!("admin socket: {error}")),
+    }
+}
+
+/// What wakes an accept loop.
+enum Event {
+    Connection(Socket, SockAddr),
+    /// Look around: stopping, pausing, room.
+    Changed,
+    Dead,
+}
+
+async fn listen(local: Rc<Local>, bound: Bound) {
+    match Listener::from_fd(bound.fd) {
+        Ok(listener) => accept_loop(&local, &listener, bound.id, bound.dealt).await,
+        Err(error) => super::messages::alert(&format!("listening socket: {error}")),
+    }
+    local.listening.set(local.listening.get() - 1);
+    local.changed.notify_all();
+}
+
+async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: bool) {
+    let mut next_thread = 0;
+    loop {
+        if local.stopping.get() {
+            return drain(local, listener, id).await;
+        }
+        let blocked = || local.paused.get() || !stream::has_room(&local.worker.view(), id);
+        if blocked() {
+            listener.pause();
+            while blocked() && !local.stopping.get() {
+                let news = first(local.worker.room().notified(), local.changed.notified());
+                first(runtime::sleep(LOOK_AGAIN), news).await;
+            }
+            listener.resume();
+            continue;
+        }
+        match event(local, listener).await {
+            Event::Dead => return,
+            Event::Changed => {}
+            Event::Connection(socket, peer) => {
+                let thread = if dealt { next_thread } else { runtime::thread_index() };
+                next_thread = (next_thread + 1) % local.threads.len();
+                hand_over(local, thread, id, socket, peer);
+            }
+        }
+    }
+}
+
+/// How long a full thread waits for other threads' connections to end before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+async fn event(local: &Rc<Local>, listener: &Listener) -> Event {
+    let mut changed = pin!(local.changed.notified());
+    std::future::poll_fn(|cx| {
+        match listener.poll_accept(cx) {
+            Poll::Ready(Ok((socket, peer))) => return Poll::Ready(Event::Connection(socket, peer)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Dead),
+            Poll::Pending => {}
+        }
+        changed.as_mut().poll(cx).map(|()| Event::Changed)
+    })
+    .await
+}
+
+/// Time that is left for connections which the kernel had given us when accepting stopped.
+const DRAIN: Duration = Duration::from_millis(5);
+
+/// After the stop: serve what was accepted already, then close the listener.
+async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
+    listener.pause();
+    let until = runtime::now() + DRAIN;
+    while let Some(Ok((socket, peer))) = runtime::timeout_at(until, listener.accept()).await {
+        serve(local, id, socket, peer);
+    }
+}
+
+fn hand_over(local: &Rc<Local>, thread: usize, id: ListenerId, socket: Socket, peer: SockAddr) {
+    if thread == runtime::thread_index() {
+        return serve(local, id, socket, peer);
+    }
+    match socket.into_fd() {
+        Ok((fd, received)) => {
+            debug_assert!(received.is_empty(), "receiving starts with the first look");
+            local.threads[thread].post(Box::new(move || {
+                if let (Some(local), Ok(socket)) = (self::local(), Socket::from_fd(fd)) {
+                    serve(&local, id, socket, peer);
+                }
+            }));
+        }
+        Err(socket) => serve(local, id, socket, peer),
+    }
+}
+
+fn serve(local: &Rc<Local>, id: ListenerId, socket: Socket, peer: SockAddr) {
+    local.sessions.set(local.sessions.get() + 1);
+    let session = Session { local: local.clone() };
+    // Counted from here on, not from the task's first turn: the limits see it at once.
+    let served = stream::serve_client(local.worker.clone(), id, socket, peer);
+    runtime::spawn(async move {
+        served.await;
+        drop(session);
+    });
+}
+
+/// One running connection.
+struct Session {
+    local: Rc<Local>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let left = self.local.sessions.get() - 1;
+        self.local.sessions.set(left);
+        if left == 0 && self.local.stopping.get() {
+            self.local.changed.notify_all();
+        }
+    }
+}
+
+/// Wait for whichever comes first.
+async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    std::future::poll_fn(
+        |cx| if a.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { b.as_mut().poll(cx) },
+    )
+    .await;
+}

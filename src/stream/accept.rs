@@ -32,7 +32,7 @@ pub async fn accept(worker: Rc<Worker>, id: ListenerId, listener: Listener) -> i
 }
 
 /// Whether one more connection of the listener may come in.
-fn has_room(view: &View, id: ListenerId) -> bool {
+pub fn has_room(view: &View, id: ListenerId) -> bool {
     let shared = &view.shared;
     let live = &shared.live;
     let conf = shared.snapshot.listener(id);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base;
 use crate::config::Section;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
@@ -132,8 +133,18 @@ impl Target {
             user_timeout_ms: srv.tcp_user_timeout.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
             ..ConnectOpts::default()
         };
-        Target { addr: srv.addr.as_ref().and_then(SockAddr::of), opts }
+        Target { addr: srv.addr.as_ref().and_then(net_addr), opts }
     }
+}
+
+/// The address as the sockets take it; `None` for descriptors.
+pub(super) fn net_addr(addr: &base::SockAddr) -> Option<SockAddr> {
+    Some(match addr {
+        base::SockAddr::Inet(a) => SockAddr::Ip(*a),
+        base::SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
+        base::SockAddr::Abstract(name) | base::SockAddr::AbstractZ(name) => SockAddr::Abstract(name.clone()),
+        base::SockAddr::Fd(_) | base::SockAddr::SockPair(_) => return None,
+    })
 }
 
 fn fixed_source(source: &SourceAddr) -> Option<Source> {
@@ -228,6 +239,9 @@ pub struct Worker {
     requests: Cell<u32>,
     /// Woken when a client connection has ended: there may be room for another one.
     pub(super) room: Notify,
+    stopping: Cell<bool>,
+    /// Woken when the thread begins to stop.
+    pub(super) stop: Notify,
 }
 
 impl Worker {
@@ -239,6 +253,8 @@ impl Worker {
             spare: RefCell::new(Vec::new()),
             requests: Cell::new(0),
             room: Notify::new(),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
         })
     }
 
@@ -255,6 +271,22 @@ impl Worker {
     /// New connections use this configuration from now on; running ones keep theirs.
     pub fn swap(&self, shared: Arc<Shared>) {
         *self.view.borrow_mut() = View::new(self.index, shared);
+    }
+
+    /// The process stops: connections that wait for a request are closed, the others after their response.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.notify_all();
+    }
+
+    /// Whether [`Worker::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Woken when a client connection has ended: there may be room for another one.
+    pub fn room(&self) -> &Notify {
+        &self.room
     }
 
     pub(super) fn take_exchange(&self) -> Box<Exchange> {

@@ -4,8 +4,6 @@ use std::fmt;
 use std::mem::{MaybeUninit, offset_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::base;
-
 /// The address of a stream or datagram socket.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SockAddr {
@@ -27,22 +25,6 @@ impl SockAddr {
             SockAddr::Ip(a) => Some(*a),
             _ => None,
         }
-    }
-
-    /// The address that the configuration names; `None` for inherited descriptors, which have one already.
-    pub fn of(written: &base::SockAddr) -> Option<SockAddr> {
-        Some(match written {
-            base::SockAddr::Inet(a) => SockAddr::Ip(*a),
-            base::SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
-            // `abns@` fills the whole of `sun_path`, as HAProxy has always done; `abnsz@` is the name alone.
-            base::SockAddr::Abstract(name) => {
-                let mut padded = name.to_vec();
-                padded.resize(UNIX_PATH_MAX, 0);
-                SockAddr::Abstract(padded.into())
-            }
-            base::SockAddr::AbstractZ(name) => SockAddr::Abstract(name.clone()),
-            base::SockAddr::Fd(_) | base::SockAddr::SockPair(_) => return None,
-        })
     }
 
     /// A Unix socket's path.
@@ -197,17 +179,6 @@ impl RawAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn abstract_names_are_padded_unless_they_say_otherwise() {
-        let of = |a| match SockAddr::of(&a) {
-            Some(SockAddr::Abstract(name)) => name.len(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(of(base::SockAddr::Abstract(b"name"[..].into())), UNIX_PATH_MAX);
-        assert_eq!(of(base::SockAddr::AbstractZ(b"name"[..].into())), 4);
-        assert_eq!(SockAddr::of(&base::SockAddr::Fd(3)), None);
-    }
 
     #[test]
     fn kernel_layout_and_back() {

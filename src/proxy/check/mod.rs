@@ -8,6 +8,7 @@ pub mod dialogue;
 pub mod health;
 mod http_answer;
 pub mod keywords;
+mod notes;
 pub mod protocols;
 pub mod raw;
 pub mod rules;
@@ -16,6 +17,7 @@ pub mod status;
 
 pub use dialogue::{ANSWER_BYTES_MAX, Dialogue, Todo, error_words};
 pub use health::{Change, Health, Verdict};
+pub use notes::Notes;
 pub use raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
 pub use rules::Outcome;
 pub use server::{Observe, OnError, ServerCheck};

@@ -74,3 +74,25 @@ pub struct ServerCheck {
     /// `agent-send`.
     pub agent_send: Option<Vec<u8>>,
 }
+
+impl ServerCheck {
+    /// `inter`; 2 seconds when not written.
+    pub fn inter(&self) -> Duration {
+        self.inter.unwrap_or(Duration::from_secs(2))
+    }
+
+    /// `rise`; 2 when not written.
+    pub fn rise(&self) -> u32 {
+        self.rise.unwrap_or(2).max(1)
+    }
+
+    /// `fall`; 3 when not written.
+    pub fn fall(&self) -> u32 {
+        self.fall.unwrap_or(3).max(1)
+    }
+
+    /// `error-limit`; 10 when not written.
+    pub fn error_limit(&self) -> u32 {
+        self.error_limit.unwrap_or(10).max(1)
+    }
+}

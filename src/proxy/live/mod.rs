@@ -125,6 +125,29 @@ impl Live {
         ListenerTotals::sum(self.threads.iter().map(|t| &t.listeners[id.index()]))
     }
 
+    /// A second has passed: bring every rate up to date. One thread calls it.
+    pub fn tick(&self, now_ns: u64) {
+        let t = self.process_totals();
+        self.process.connection_rate.tick(t.connections, now_ns);
+        self.process.session_rate.tick(t.sessions, now_ns);
+        self.process.request_rate.tick(t.requests, now_ns);
+        for (i, state) in self.frontends.iter().enumerate() {
+            let t = FrontendTotals::sum(self.threads.iter().map(|t| &t.frontends[i]));
+            state.connection_rate.tick(t.connections, now_ns);
+            state.session_rate.tick(t.sessions, now_ns);
+            state.request_rate.tick(t.requests, now_ns);
+        }
+        for (i, state) in self.backends.iter().enumerate() {
+            let t = BackendTotals::sum(self.threads.iter().map(|t| &t.backends[i]));
+            state.session_rate.tick(t.sessions, now_ns);
+            state.request_rate.tick(t.requests, now_ns);
+        }
+        for (i, state) in self.servers.iter().enumerate() {
+            let t = ServerTotals::sum(self.threads.iter().map(|t| &t.servers[i]));
+            state.session_rate.tick(t.sessions, now_ns);
+        }
+    }
+
     /// The process's counters, summed.
     pub fn process_totals(&self) -> ProcessTotals {
         ProcessTotals::sum(self.threads.iter().map(|t| &t.process))

@@ -2,6 +2,7 @@
 //!
 //! Waiting costs this small future and the session: the exchange is boxed, and gone between requests.
 
+use std::future::Future;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -63,10 +64,18 @@ pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> 
 async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
     let deadline = idle_deadline(s);
     let client = &s.client;
+    let worker = s.worker.clone();
+    // Only between requests: a new connection is still served when the process stops.
+    let between = s.exchanges > 0;
+    let mut stop = std::pin::pin!(worker.stop.notified());
     let received = until(&mut s.timer, deadline, |cx| {
         loop {
             match client.poll_recv(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if between && worker.is_stopping() => return Poll::Ready(Err(Silence::Closed)),
+                Poll::Pending => {
+                    let _ = stop.as_mut().poll(cx);
+                    return Poll::Pending;
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Silence::Broken)),
                 Poll::Ready(Ok(buf)) if buf.is_empty() => return Poll::Ready(Err(Silence::Closed)),
                 Poll::Ready(Ok(mut buf)) => {

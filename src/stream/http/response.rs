@@ -176,7 +176,7 @@ fn keeps_server(view: &View, st: &Stream<'_>, up: &Upload) -> bool {
 
 fn send_head(st: &mut Stream<'_>, framing: BodyLen) -> BodyForm {
     let x = &mut st.x;
-    x.keep_client &= !matches!(framing, BodyLen::UntilClose | BodyLen::Tunnel);
+    x.keep_client &= !matches!(framing, BodyLen::UntilClose | BodyLen::Tunnel) && !st.s.worker.is_stopping();
     let persistence = match framing {
         BodyLen::Tunnel => Persistence::Untouched,
         _ if x.keep_client => Persistence::KeepAlive,

@@ -1,0 +1,392 @@
+//! The commands.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Context, Level, info, servers};
+use crate::proxy::{Proxy, Server};
+use crate::runtime;
+use crate::stats;
+
+/// State of a session.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What it may do.
+    pub level: Level,
+    /// Interactive.
+    pub prompt: bool,
+    /// Longest silence.
+    pub timeout: Duration,
+}
+
+/// What happens after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next command.
+    Continue,
+    /// The end of the session.
+    Quit,
+}
+
+/// What a command gets.
+pub struct Call<'a> {
+    /// Everything it can reach.
+    pub cx: &'a Context,
+    /// The session.
+    pub state: &'a mut State,
+    /// The words behind the command's own.
+    pub args: &'a [String],
+    /// What followed `<<`.
+    pub payload: Option<&'a str>,
+    /// The answer.
+    pub out: &'a mut String,
+}
+
+/// One command.
+pub struct Command {
+    /// Its words.
+    pub words: &'static [&'static str],
+    /// The words with arguments, for `help`.
+    pub usage: &'static str,
+    /// What it does, for `help`.
+    pub help: &'static str,
+    /// Who may use it.
+    pub level: Level,
+    /// Writes the answer.
+    pub run: fn(&mut Call<'_>) -> Next,
+}
+
+const fn entry(
+    words: &'static [&'static str],
+    usage: &'static str,
+    help: &'static str,
+    level: Level,
+    run: fn(&mut Call<'_>) -> Next,
+) -> Command {
+    Command { words, usage, help, level, run }
+}
+
+/// The table, in the order of `help`.
+pub const COMMANDS: &[Command] = &[
+    entry(
+        &["clear", "counters"],
+        "clear counters",
+        "forget the maxima of the statistics",
+        Level::Operator,
+        clear_counters,
+    ),
+    entry(
+        &["disable", "server"],
+        "disable server <bk>/<srv>",
+        "put a server into maintenance",
+        Level::Admin,
+        servers::disable,
+    ),
+    entry(
+        &["enable", "server"],
+        "enable server <bk>/<srv>",
+        "end a server's maintenance",
+        Level::Admin,
+        servers::enable,
+    ),
+    entry(
+        &["get", "weight"],
+        "get weight <bk>/<srv>",
+        "report a server's weight",
+        Level::User,
+        servers::get_weight,
+    ),
+    entry(&["operator"], "operator", "lower the level of this session to operator", Level::User, |c| {
+        lower(c, Level::Operator)
+    }),
+    entry(
+        &["set", "maxconn", "frontend"],
+        "set maxconn frontend <frontend> <value>",
+        "change a frontend's maxconn",
+        Level::Admin,
+        servers::set_maxconn_frontend,
+    ),
+    entry(
+        &["set", "maxconn", "server"],
+        "set maxconn server <bk>/<srv> <value>",
+        "change a server's maxconn",
+        Level::Admin,
+        servers::set_maxconn_server,
+    ),
+    entry(
+        &["set", "server"],
+        "set server <bk>/<srv> state|weight|health <value>",
+        "change a server's state or weight",
+        Level::Admin,
+        servers::set_server,
+    ),
+    entry(
+        &["set", "timeout"],
+        "set timeout cli <delay>",
+        "change this session's timeout",
+        Level::User,
+        set_timeout,
+    ),
+    entry(
+        &["set", "weight"],
+        "set weight <bk>/<srv> <weight>[%]",
+        "change a server's weight",
+        Level::Admin,
+        servers::set_weight,
+    ),
+    entry(
+        &["show", "activity"],
+        "show activity",
+        "report each thread's counters",
+        Level::Operator,
+        info::activity,
+    ),
+    entry(&["show", "backend"], "show backend", "list the backends", Level::User, show_backend),
+    entry(
+        &["show", "cli", "level"],
+        "show cli level",
+        "show the level of this session",
+        Level::User,
+        show_level,
+    ),
+    entry(
+        &["show", "cli", "sockets"],
+        "show cli sockets",
+        "list the admin sockets",
+        Level::Operator,
+        show_sockets,
+    ),
+    entry(&["show", "env"], "show env [<var>]", "list environment variables", Level::Operator, show_env),
+    entry(&["show", "info"], "show info [typed|json]", "report about the process", Level::User, info::info),
+    entry(
+        &["show", "servers", "state"],
+        "show servers state [<backend>]",
+        "list the servers' state",
+        Level::User,
+        servers::state,
+    ),
+    entry(
+        &["show", "stat"],
+        "show stat [<proxy> <type> <server>] [typed|json|up|no-maint]",
+        "report the counters of proxies and servers",
+        Level::User,
+        show_stat,
+    ),
+    entry(&["show", "version"], "show version", "show the version", Level::User, show_version),
+    entry(&["user"], "user", "lower the level of this session to user", Level::User, |c| {
+        lower(c, Level::User)
+    }),
+    entry(&["help"], "help [<command>]", "list commands", Level::User, help),
+    entry(&["prompt"], "prompt", "toggle the interactive mode", Level::User, prompt),
+    entry(&["quit"], "quit", "end the session", Level::User, |_| Next::Quit),
+];
+
+/// Run one command.
+pub fn run(
+    cx: &Context,
+    state: &mut State,
+    words: &[String],
+    payload: Option<&str>,
+    out: &mut String,
+) -> Next {
+    let matches =
+        |c: &&Command| words.len() >= c.words.len() && c.words.iter().zip(words).all(|(a, b)| a == b);
+    // The longest one: `show servers state` is not `show servers`.
+    let Some(command) = COMMANDS.iter().filter(matches).max_by_key(|c| c.words.len()) else {
+        unknown(words, state.level, out);
+        return Next::Continue;
+    };
+    if state.level < command.level {
+        out.push_str("Permission denied\n");
+        return Next::Continue;
+    }
+    let args = &words[command.words.len()..];
+    (command.run)(&mut Call { cx, state, args, payload, out })
+}
+
+fn unknown(words: &[String], level: Level, out: &mut String) {
+    let first = words.first().map_or("", String::as_str);
+    let close: Vec<&Command> = COMMANDS.iter().filter(|c| c.level <= level && c.words[0] == first).collect();
+    if close.is_empty() {
+        out.push_str("Unknown command. Please enter one of the following commands only:\n");
+        list(COMMANDS.iter().filter(|c| c.level <= level), out);
+    } else {
+        out.push_str("Unknown command, but maybe one of the following ones is a better match:\n");
+        list(close.into_iter(), out);
+    }
+}
+
+fn list<'a>(commands: impl Iterator<Item = &'a Command>, out: &mut String) {
+    for c in commands {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:<39} : {}", c.usage, c.help);
+    }
+}
+
+fn help(call: &mut Call<'_>) -> Next {
+    let level = call.state.level;
+    let wanted = |c: &&Command| {
+        c.level <= level && call.args.iter().zip(c.words).all(|(a, b)| b.starts_with(a.as_str()))
+    };
+    call.out.push_str("The following commands are valid at this level:\n");
+    list(COMMANDS.iter().filter(wanted), call.out);
+    Next::Continue
+}
+
+fn prompt(call: &mut Call<'_>) -> Next {
+    call.state.prompt = !call.state.prompt;
+    Next::Continue
+}
+
+fn lower(call: &mut Call<'_>, level: Level) -> Next {
+    call.state.level = call.state.level.min(level);
+    Next::Continue
+}
+
+fn show_version(call: &mut Call<'_>) -> Next {
+    call.out.push_str(&call.cx.facts.version);
+    Next::Continue
+}
+
+fn show_level(call: &mut Call<'_>) -> Next {
+    call.out.push_str(call.state.level.name());
+    Next::Continue
+}
+
+fn show_sockets(call: &mut Call<'_>) -> Next {
+    call.out.push_str("# socket lvl processes\n");
+    for (address, level) in &call.cx.facts.sockets {
+        let _ = writeln!(call.out, "{address} {} all", level.name());
+    }
+    Next::Continue
+}
+
+fn show_env(call: &mut Call<'_>) -> Next {
+    let wanted = call.args.first();
+    let mut found = false;
+    for (name, value) in call.cx.facts.env.iter() {
+        if wanted.is_some_and(|w| w.as_bytes() != name) {
+            continue;
+        }
+        found = true;
+        let _ = writeln!(call.out, "{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+    }
+    if !found && wanted.is_some() {
+        call.out.push_str("Variable not found\n");
+    }
+    Next::Continue
+}
+
+fn show_backend(call: &mut Call<'_>) -> Next {
+    call.out.push_str("# name\n");
+    for px in call.cx.snapshot.proxies.iter().filter(|p| p.backend.is_some()) {
+        let _ = writeln!(call.out, "{}", px.name);
+    }
+    Next::Continue
+}
+
+fn set_timeout(call: &mut Call<'_>) -> Next {
+    use crate::base::duration::{Unit, parse};
+    match (call.args.first().map(String::as_str), call.args.get(1)) {
+        (Some("cli"), Some(text)) => match parse(text, Unit::S) {
+            Ok(timeout) => call.state.timeout = timeout,
+            Err(_) => call.out.push_str("Invalid timeout value.\n"),
+        },
+        _ => call.out.push_str("'set timeout' only supports 'cli'.\n"),
+    }
+    Next::Continue
+}
+
+fn clear_counters(call: &mut Call<'_>) -> Next {
+    if !call.args.is_empty() {
+        call.out.push_str("'clear counters' takes no argument: totals are never cleared.\n");
+        return Next::Continue;
+    }
+    let live = &call.cx.live;
+    for px in &call.cx.snapshot.proxies {
+        let (fe, be) = (live.frontend(px.id), live.backend(px.id));
+        fe.sessions.reset_max();
+        be.sessions.reset_max();
+        be.queued.reset_max();
+        for rate in
+            [&fe.connection_rate, &fe.session_rate, &fe.request_rate, &be.session_rate, &be.request_rate]
+        {
+            rate.reset_max();
+        }
+        for srv in px.backend.iter().flat_map(|b| &b.servers) {
+            let state = live.server(srv.id);
+            state.sessions.reset_max();
+            state.queued.reset_max();
+            state.session_rate.reset_max();
+        }
+    }
+    Next::Continue
+}
+
+fn show_stat(call: &mut Call<'_>) -> Next {
+    let mut filter = stats::Filter::default();
+    let mut args = call.args;
+    if let [proxy, kinds, server, rest @ ..] = args
+        && let (Ok(kinds), Ok(server)) = (kinds.parse::<i64>(), server.parse::<i64>())
+    {
+        args = rest;
+        match proxy.parse::<i64>() {
+            Ok(iid) => filter.iid = u32::try_from(iid).ok(),
+            Err(_) => filter.proxy = Some(proxy.clone()),
+        }
+        filter.kinds = u32::try_from(kinds).ok();
+        filter.sid = u32::try_from(server).ok();
+    }
+    let has = |word: &str| args.iter().any(|a| a == word);
+    filter.up = has("up");
+    filter.no_maint = has("no-maint");
+    let cx = call.cx;
+    let maxconn = u32::try_from(cx.facts.limits.maxconn).unwrap_or(u32::MAX);
+    let rows = stats::rows(&cx.snapshot, &cx.live, &cx.notes, maxconn, runtime::now(), &filter);
+    if has("json") {
+        call.out.push('[');
+        for (i, row) in rows.iter().enumerate() {
+            if i > 0 {
+                call.out.push(',');
+            }
+            stats::json(row, call.out);
+        }
+        call.out.push_str("]\n");
+    } else if has("typed") {
+        rows.iter().for_each(|r| stats::typed(r, call.out));
+    } else {
+        call.out.push_str(&stats::csv_header());
+        rows.iter().for_each(|r| stats::csv(r, call.out));
+    }
+    Next::Continue
+}
+
+/// The backend and the server of `backend/server`. Says what is wrong otherwise.
+pub(super) fn find_server<'c>(call: &mut Call<'_>, cx: &'c Context) -> Option<(&'c Proxy, &'c Server)> {
+    let Some((backend, server)) = call.args.first().and_then(|a| a.split_once('/')) else {
+        call.out.push_str("Require 'backend/server'.\n");
+        return None;
+    };
+    let Some(px) = cx.snapshot.backend(backend) else {
+        call.out.push_str("No such backend.\n");
+        return None;
+    };
+    let found = px.backend().server(server);
+    if found.is_none() {
+        call.out.push_str("No such server.\n");
+    }
+    found.map(|s| (px, s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_has_no_twins_and_is_sorted_by_words() {
+        for (i, c) in COMMANDS.iter().enumerate() {
+            assert!(c.usage.starts_with(&c.words.join(" ")), "{}", c.usage);
+            assert!(COMMANDS[..i].iter().all(|o| o.words != c.words), "{}", c.usage);
+        }
+    }
+}

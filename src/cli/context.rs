@@ -1,0 +1,62 @@
+//! What commands act on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Level;
+use crate::base::time::{Mono, Wall};
+use crate::config::Env;
+use crate::proxy::check::Notes;
+use crate::proxy::global::ProcessLimits;
+use crate::proxy::queue::Queues;
+use crate::proxy::{Live, Snapshot};
+
+/// Everything that commands can reach.
+pub struct Context {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// Live state.
+    pub live: Arc<Live>,
+    /// The queues, which must hear of changed servers.
+    pub queues: Arc<Queues>,
+    /// Words of the last checks.
+    pub notes: Arc<Notes>,
+    /// What does not change.
+    pub facts: ProcessFacts,
+    /// `stats timeout`.
+    pub timeout: Duration,
+    /// `stats maxconn`.
+    pub maxconn: usize,
+}
+
+/// What is known about the process when it starts.
+pub struct ProcessFacts {
+    /// Version number.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Worker threads.
+    pub threads: usize,
+    /// Connections, pipes, descriptors.
+    pub limits: ProcessLimits,
+    /// When it started.
+    pub started: Mono,
+    /// When it started.
+    pub started_wall: Wall,
+    /// `node`, or the host's name.
+    pub node: String,
+    /// `description`.
+    pub description: Option<String>,
+    /// `maxconnrate`, 0: none.
+    pub maxconnrate: u32,
+    /// `maxsessrate`, 0: none.
+    pub maxsessrate: u32,
+    /// `-m`, 0: none.
+    pub memory_max_mb: u64,
+    /// The environment after the configuration's changes.
+    pub env: Env,
+    /// The admin sockets: address and level.
+    pub sockets: Vec<(String, Level)>,
+    /// Listening sockets, those of every thread counted.
+    pub listeners: usize,
+}

@@ -1,0 +1,273 @@
+//! The main thread after the start: signals, the second's tick, the end.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+use super::{messages, worker};
+use crate::base::time::{Mono, Wall};
+use crate::log::{self, Level};
+use crate::proxy::Proxy;
+use crate::runtime::ThreadHandle;
+use crate::stream::Shared;
+
+/// The signals that are ours. Blocked in every thread, read from a descriptor.
+const SIGNALS: [Signal; 9] = [
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGTTOU,
+    Signal::SIGTTIN,
+    Signal::SIGCHLD,
+];
+
+/// The signal queue.
+pub struct Signals {
+    fd: SignalFd,
+}
+
+impl Signals {
+    /// Block the signals in this thread, and so in all that it starts, and queue them.
+    pub fn new() -> nix::Result<Signals> {
+        let set: SigSet = SIGNALS.into_iter().collect();
+        set.thread_block()?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Signals { fd })
+    }
+
+    /// The next signal, if one comes within `wait`.
+    pub fn next(&self, wait: Duration) -> Option<Signal> {
+        if let Some(signal) = self.read() {
+            return Some(signal);
+        }
+        let fd: BorrowedFd<'_> = self.fd.as_fd();
+        let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
+        let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout);
+        self.read()
+    }
+
+    fn read(&self) -> Option<Signal> {
+        let info = self.fd.read_signal().ok()??;
+        Signal::try_from(info.ssi_signo as i32).ok()
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All connections ended after a soft stop.
+    Finished,
+    /// A signal said to stop now.
+    Signal(Signal),
+    /// A worker thread is gone that should not be.
+    Broken,
+}
+
+/// What the control thread controls.
+pub struct Control {
+    /// The configuration.
+    pub shared: Arc<Shared>,
+    /// The workers.
+    pub handles: Vec<ThreadHandle>,
+    /// The workers' ends.
+    pub joins: Vec<JoinHandle<Result<(), String>>>,
+    /// `hard-stop-after`.
+    pub hard_stop_after: Option<Duration>,
+    /// `grace`.
+    pub grace: Duration,
+}
+
+const TICK: Duration = Duration::from_secs(1);
+/// While stopping, the last thread's end should be noticed soon.
+const STOP_TICK: Duration = Duration::from_millis(20);
+
+impl Control {
+    /// Run until the end.
+    pub fn run(mut self, signals: &Signals) -> End {
+        let mut soft_stop: Option<Mono> = None;
+        let mut listening = true;
+        let mut next_tick = mono() + TICK;
+        loop {
+            let now = mono();
+            if now >= next_tick {
+                self.shared.live.tick(now.0);
+                next_tick = now + TICK;
+            }
+            if let Some(since) = soft_stop {
+                if listening && now >= since + self.grace {
+                    listening = false;
+                    self.post(worker::stop);
+                    self.say_stopped();
+                }
+                if self.joins.iter().all(JoinHandle::is_finished) {
+                    return self.finish();
+                }
+                if self.hard_stop_after.is_some_and(|limit| now >= since + limit) {
+                    messages::warning("soft-stop running for too long, performing a hard-stop.");
+                    return End::Finished;
+                }
+            } else if self.joins.iter().any(JoinHandle::is_finished) {
+                self.say_broken();
+                return End::Broken;
+            }
+            let wait = if soft_stop.is_some() { STOP_TICK } else { next_tick.since(now) };
+            match signals.next(wait) {
+                None | Some(Signal::SIGCHLD) => {}
+                Some(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return End::Signal(signal),
+                Some(Signal::SIGUSR1) => {
+                    soft_stop.get_or_insert(mono());
+                }
+                Some(signal) => self.report_or_pause(signal),
+            }
+        }
+    }
+
+    fn report_or_pause(&self, signal: Signal) {
+        match signal {
+            Signal::SIGTTOU => self.pause(true),
+            Signal::SIGTTIN => self.pause(false),
+            Signal::SIGHUP => self.dump_servers(),
+            Signal::SIGQUIT => self.dump_memory(),
+            _ => {}
+        }
+    }
+
+    fn post(&self, f: fn()) {
+        for handle in &self.handles {
+            handle.post(Box::new(f));
+        }
+    }
+
+    fn pause(&self, paused: bool) {
+        for handle in &self.handles {
+            handle.post(Box::new(move || worker::pause(paused)));
+        }
+        let what = if paused { "Paused" } else { "Resumed" };
+        for px in &self.shared.snapshot.proxies {
+            if px.frontend.is_some() {
+                self.announce(px, &format!("{what} {} {}.", kind(px), px.name));
+            }
+        }
+    }
+
+    fn say_stopped(&self) {
+        for px in &self.shared.snapshot.proxies {
+            let fe = self.shared.live.frontend_totals(px.id).connections;
+            let be = self.shared.live.backend_totals(px.id).sessions;
+            let name = &px.name;
+            self.announce(px, &format!("Proxy {name} stopped (cumulated conns: FE: {fe}, BE: {be})."));
+        }
+    }
+
+    fn announce(&self, px: &Proxy, text: &str) {
+        messages::warning(text);
+        log::emit_system(&self.shared.plans[px.id.index()].log, Level::Warning, text, wall());
+    }
+
+    /// SIGHUP: one line for each server, one for each proxy.
+    fn dump_servers(&self) {
+        messages::warning("SIGHUP received, dumping servers states.");
+        for px in &self.shared.snapshot.proxies {
+            let log = &self.shared.plans[px.id.index()].log;
+            let intro = format!("SIGHUP received, dumping servers states for proxy {}.", px.name);
+            log::emit_system(log, Level::Notice, &intro, wall());
+            for line in self.states_of(px) {
+                messages::warning(&line);
+                log::emit_system(log, Level::Notice, &line, wall());
+            }
+        }
+    }
+
+    fn states_of(&self, px: &Proxy) -> Vec<String> {
+        let live = &self.shared.live;
+        let mut lines = Vec::new();
+        for srv in px.backend.iter().flat_map(|b| &b.servers) {
+            let state = live.server(srv.id);
+            lines.push(format!(
+                "SIGHUP: Server {}/{} is {}. Conn: {} act, {} pend, {} tot.",
+                px.name,
+                srv.name,
+                if state.is_up() { "UP" } else { "DOWN" },
+                state.sessions.get(),
+                state.queued.get(),
+                live.server_totals(srv.id).sessions
+            ));
+        }
+        let (active, backup) = live.usable_counts(px);
+        let count = lines.len();
+        let usable = match (count, active + backup) {
+            (0, _) => "has no servers.".to_owned(),
+            (_, 0) => "has no server available !".to_owned(),
+            _ => format!("has {active} active servers and {backup} backup servers available."),
+        };
+        let (fe, be) = (live.frontend(px.id), live.backend(px.id));
+        let queued: u32 =
+            px.backend.iter().flat_map(|b| &b.servers).map(|s| live.server(s.id).queued.get()).sum();
+        let unassigned = be.queued.get();
+        lines.push(format!(
+            "SIGHUP: Proxy {} {usable} Conn: act(FE+BE): {}+{}, {} pend ({unassigned} unass), tot(FE+BE): {}+{}.",
+            px.name,
+            fe.sessions.get(),
+            be.sessions.get(),
+            queued + unassigned,
+            live.frontend_totals(px.id).connections,
+            live.backend_totals(px.id).sessions
+        ));
+        lines
+    }
+
+    /// SIGQUIT: HAProxy dumps its memory pools; ours is the process's memory as the kernel sees it.
+    fn dump_memory(&self) {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        for line in status.lines().filter(|l| l.starts_with("Vm") || l.starts_with("Rss")) {
+            messages::warning(&format!("SIGQUIT: {}", line.replace('\t', " ")));
+        }
+    }
+
+    fn say_broken(&mut self) {
+        for join in self.joins.drain(..).filter(JoinHandle::is_finished) {
+            match join.join() {
+                Ok(Ok(())) => messages::alert("a worker thread ended before its time."),
+                Ok(Err(why)) => messages::alert(&format!("a worker thread ended: {why}")),
+                Err(_) => messages::alert("a worker thread panicked."),
+            }
+        }
+    }
+
+    fn finish(&mut self) -> End {
+        for join in self.joins.drain(..) {
+            match join.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => messages::alert(&format!("a worker thread ended: {why}")),
+                Err(_) => return End::Broken,
+            }
+        }
+        End::Finished
+    }
+}
+
+fn kind(px: &Proxy) -> &'static str {
+    if px.backend.is_some() { "proxy" } else { "frontend" }
+}
+
+/// The monotonic clock, for the control thread only: workers read theirs once per turn.
+pub fn mono() -> Mono {
+    let t: TimeSpec = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+    Mono(t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
+/// The wall clock, for the control thread only.
+pub fn wall() -> Wall {
+    let t: TimeSpec = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
+    Wall(t.tv_sec() as u64 * 1_000_000 + t.tv_nsec() as u64 / 1000)
+}

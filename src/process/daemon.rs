@@ -1,0 +1,84 @@
+//! The background, the pid file, and the processes that we replace.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+
+use super::args::Args;
+use super::messages;
+use crate::proxy::GlobalConf;
+
+/// Which of the two processes this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that was started: it ends now.
+    Parent,
+    /// The daemon.
+    Daemon,
+}
+
+/// Go to the background: a child in a session of its own, without the terminal. Before any thread was started.
+pub fn detach() -> Result<Side, String> {
+    let failed = |what: &str, why: &dyn std::fmt::Display| format!("[haring.main()] Cannot {what}: {why}");
+    match crate::sys::process::fork() {
+        Err(error) => return Err(failed("fork", &error)),
+        Ok(Some(_)) => return Ok(Side::Parent),
+        Ok(None) => {}
+    }
+    setsid().map_err(|e| failed("leave the session", &e.desc()))?;
+    let null =
+        File::options().read(true).write(true).open("/dev/null").map_err(|e| failed("open /dev/null", &e))?;
+    let all = dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null));
+    all.map_err(|e| failed("leave the terminal", &e.desc()))?;
+    messages::be_quiet();
+    Ok(Side::Daemon)
+}
+
+/// The pid file: opened before the jail is entered, written when the final process id is known.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Open the file that `-p` or `pidfile` names, if any.
+    pub fn open(args: &Args, global: &GlobalConf) -> Result<Option<PidFile>, Vec<String>> {
+        let Some(path) = args.pidfile.as_ref().or(global.process.pidfile.as_ref()) else { return Ok(None) };
+        let path = PathBuf::from(path);
+        // The old content stays until the new id is known: `-sf $(cat FILE)` may still read it.
+        let file = File::options().write(true).create(true).truncate(false).mode(0o644).open(&path);
+        match file {
+            Ok(file) => Ok(Some(PidFile { path, file })),
+            Err(error) => {
+                let why = crate::proxy::check::error_words(&error);
+                Err(vec![format!("[haring.main()] Cannot create pidfile {} : {why}", path.display())])
+            }
+        }
+    }
+
+    /// Write this process's id.
+    pub fn write(&self) -> Result<(), Vec<String>> {
+        let mut file = &self.file;
+        let text = format!("{}\n", std::process::id());
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(text.as_bytes()));
+        written
+            .map_err(|e| vec![format!("[haring.main()] Cannot write pidfile {} : {e}", self.path.display())])
+    }
+}
+
+/// `-sf` and `-st`: tell the old processes, now that we serve.
+pub fn signal_old(args: &Args) {
+    let all = args.finish.iter().map(|p| (*p, Signal::SIGUSR1));
+    for (pid, signal) in all.chain(args.terminate.iter().map(|p| (*p, Signal::SIGTERM))) {
+        // One that is gone already is what we want.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}

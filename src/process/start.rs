@@ -1,0 +1,252 @@
+//! From a checked configuration to running threads.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::args::Args;
+use super::bind::{self, Sockets};
+use super::control::{Control, End, Signals, mono, wall};
+use super::load::Ready;
+use super::worker::{self, Start};
+use super::{daemon, limits, messages, privileges, version};
+use crate::cli;
+use crate::proxy::check::Notes;
+use crate::proxy::global::{DescriptorNeeds, ProcessLimits};
+use crate::proxy::queue::Queues;
+use crate::proxy::{GlobalConf, Live, Snapshot};
+use crate::runtime::{self, Builder, Config, ThreadHandle};
+use crate::stream::Shared;
+
+/// Run it until its end.
+pub fn start(args: &Args, ready: Ready) -> ExitCode {
+    match prepare(args, ready) {
+        Ok(Prepared::Parent) => ExitCode::SUCCESS,
+        Ok(Prepared::Run(running)) => running.until_the_end(),
+        Err(lines) => {
+            lines.iter().for_each(|l| messages::alert(l));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What [`prepare`] ends with.
+enum Prepared {
+    /// This is the process that was started; the daemon runs on its own.
+    Parent,
+    /// This one runs.
+    Run(Box<Running>),
+}
+
+struct Running {
+    control: Control,
+    signals: Signals,
+}
+
+/// One line as the only error.
+fn one(line: impl Into<String>) -> Vec<String> {
+    vec![line.into()]
+}
+
+fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
+    let Ready { snapshot, global, admin, env, sources, demo } = ready;
+    if snapshot.listeners.is_empty() {
+        return Err(one(
+            "[haring.main()] No enabled listener found (check for 'bind' directives) ! Exiting.",
+        ));
+    }
+    runtime::probe().map_err(one)?;
+    let threads = thread_count(&global);
+    let ids = privileges::look_up(&global).map_err(one)?;
+    let sockets =
+        bind::all(&snapshot, &admin, threads, !args.no_reuseport, &sources).map_err(|mut lines| {
+            lines.push("[haring.main()] Some protocols failed to start their listeners! Exiting.".to_owned());
+            lines
+        })?;
+    if let Some(demo) = &demo {
+        let _ = std::io::stdout().lock().write_all(demo.announcement().as_bytes());
+    }
+    let needs = needs(&snapshot, &global, &sockets, threads);
+    let limits = limits::apply(&global, args, needs).map_err(one)?;
+    let pidfile = daemon::PidFile::open(args, &global)?;
+    let background =
+        (args.daemon || global.process.daemon) && !(args.debug || args.foreground || global.process.debug);
+    if background && daemon::detach().map_err(one)? == daemon::Side::Parent {
+        return Ok(Prepared::Parent);
+    }
+    if let Some(file) = &pidfile {
+        file.write()?;
+    }
+    privileges::drop(&global, ids).map_err(one)?;
+    let signals = Signals::new().map_err(|e| one(format!("[haring.main()] signalfd: {}", e.desc())))?;
+    let facts = Facts { args, global: &global, limits, threads, env: &env };
+    let control = launch(snapshot, sockets, demo, &facts)?;
+    daemon::signal_old(args);
+    Ok(Prepared::Run(Box::new(Running { control, signals })))
+}
+
+/// One thread for each usable CPU, unless `nbthread` says otherwise.
+fn thread_count(global: &GlobalConf) -> usize {
+    let wanted = global.process.nbthread.unwrap_or_else(|| usable_cpus().len());
+    let hard = global.process.thread_hard_limit.unwrap_or(usize::MAX);
+    wanted.min(hard).clamp(1, crate::base::limits::MAX_THREADS)
+}
+
+/// The CPUs of the process's affinity mask.
+fn usable_cpus() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![0] };
+    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|c| set.is_set(*c).unwrap_or(false)).collect();
+    if cpus.is_empty() { vec![0] } else { cpus }
+}
+
+/// Which CPUs a thread runs on: what `cpu-map` says, else one of the usable ones when there are enough.
+fn cpus_of(thread: usize, threads: usize, global: &GlobalConf, usable: &[usize]) -> Vec<usize> {
+    let count = usable.iter().max().map_or(1, |m| m + 1);
+    let map = &global.process.cpu_map;
+    if let Some(cpus) = map.cpus(thread, threads, global.process.thread_groups, count) {
+        return cpus;
+    }
+    if map.is_empty() && threads <= usable.len() { vec![usable[thread]] } else { Vec::new() }
+}
+
+fn needs(snapshot: &Snapshot, global: &GlobalConf, sockets: &Sockets, threads: usize) -> DescriptorNeeds {
+    let servers = snapshot.proxies.iter().filter_map(|p| p.backend.as_ref()).flat_map(|b| &b.servers);
+    let splice = snapshot.proxies.iter().any(|p| {
+        let s = p.conn.splice;
+        s.auto || s.request || s.response
+    });
+    DescriptorNeeds {
+        threads,
+        listeners: sockets.count(),
+        checks: servers.filter(|s| s.check.enabled == Some(true)).count(),
+        admin: if sockets.admin.is_empty() { 0 } else { global.stats.maxconn },
+        splice: splice && !global.tune.no_splice,
+        hard_limit: limits::hard_limit(),
+    }
+}
+
+/// What is known when the threads are started.
+struct Facts<'a> {
+    args: &'a Args,
+    global: &'a GlobalConf,
+    limits: ProcessLimits,
+    threads: usize,
+    env: &'a crate::config::Env,
+}
+
+fn launch(
+    snapshot: Snapshot,
+    sockets: Sockets,
+    demo: Option<super::demo::Servers>,
+    facts: &Facts<'_>,
+) -> Result<Control, Vec<String>> {
+    let global = facts.global;
+    let snapshot = Arc::new(snapshot);
+    let live = Arc::new(Live::new(&snapshot, facts.threads));
+    let now = mono().0;
+    live.servers.iter().for_each(|s| s.changed_ns.store(now, Relaxed));
+    live.backends.iter().for_each(|b| b.changed_ns.store(now, Relaxed));
+    let queues = Queues::new(snapshot.clone(), live.clone());
+    let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn);
+    let context = Arc::new(admin_context(&shared, &sockets, facts));
+    let usable = usable_cpus();
+    let cpus: Vec<Vec<usize>> =
+        (0..facts.threads).map(|t| cpus_of(t, facts.threads, global, &usable)).collect();
+    let builders: Vec<Builder> = cpus
+        .iter()
+        .enumerate()
+        .map(|(index, cpus)| {
+            let cpu = if let [cpu] = cpus.as_slice() { Some(*cpu) } else { None };
+            Builder::new(index, Config { cpu, buf_size: global.tune.bufsize, ..Config::default() })
+        })
+        .collect();
+    let handles: Vec<ThreadHandle> = builders.iter().map(Builder::handle).collect();
+    let mut admin = Some(sockets.admin);
+    let mut demo = demo;
+    let mut joins = Vec::new();
+    for ((builder, bound), cpus) in builders.into_iter().zip(sockets.threads).zip(cpus) {
+        let start = Start {
+            index: joins.len(),
+            bound,
+            admin: admin.take().unwrap_or_default(),
+            shared: shared.clone(),
+            threads: handles.clone(),
+            admin_context: context.clone(),
+            demo: demo.take(),
+        };
+        joins.push(spawn(builder, start, cpus).map_err(|e| one(format!("cannot start a thread: {e}")))?);
+    }
+    Ok(Control {
+        shared,
+        handles,
+        joins,
+        hard_stop_after: global.process.hard_stop_after,
+        grace: global.process.grace,
+    })
+}
+
+fn spawn(
+    builder: Builder,
+    start: Start,
+    cpus: Vec<usize>,
+) -> std::io::Result<JoinHandle<Result<(), String>>> {
+    std::thread::Builder::new().name(format!("haring/{}", start.index + 1)).spawn(move || {
+        if cpus.len() > 1 {
+            let mut set = CpuSet::new();
+            // Best effort: a CPU may not exist, or be offline.
+            for cpu in cpus {
+                let _ = set.set(cpu);
+            }
+            let _ = sched_setaffinity(Pid::from_raw(0), &set);
+        }
+        builder.run(worker::run(start)).map_err(|e| e.to_string())
+    })
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn admin_context(shared: &Arc<Shared>, sockets: &Sockets, facts: &Facts<'_>) -> cli::Context {
+    cli::Context {
+        snapshot: shared.snapshot.clone(),
+        live: shared.live.clone(),
+        queues: shared.queues.clone(),
+        facts: cli::ProcessFacts {
+            version: version::VERSION.to_owned(),
+            pid: std::process::id(),
+            threads: facts.threads,
+            limits: facts.limits,
+            started: mono(),
+            started_wall: wall(),
+            node: facts.global.node.clone().unwrap_or_else(host_name),
+            description: facts.global.description.clone(),
+            maxconnrate: facts.global.limits.maxconnrate.unwrap_or(0),
+            maxsessrate: facts.global.limits.maxsessrate.unwrap_or(0),
+            memory_max_mb: facts.args.memory.unwrap_or(0),
+            env: facts.env.clone(),
+            sockets: sockets.admin.iter().map(|s| (s.conf.addr.to_string(), s.conf.level)).collect(),
+            listeners: sockets.count(),
+        },
+        notes: Arc::new(Notes::new(&shared.snapshot)),
+        timeout: facts.global.stats.timeout,
+        maxconn: facts.global.stats.maxconn,
+    }
+}
+
+impl Running {
+    fn until_the_end(self) -> ExitCode {
+        let end = self.control.run(&self.signals);
+        let _ = std::io::stderr().lock().flush();
+        match end {
+            End::Finished => ExitCode::SUCCESS,
+            End::Broken => ExitCode::FAILURE,
+            End::Signal(signal) => crate::sys::process::die_of(signal),
+        }
+    }
+}
