@@ -48,3 +48,15 @@ pub struct CookieConf {
     /// `dynamic-cookie-key`.
     pub dynamic_key: Option<Vec<u8>>,
 }
+
+impl CookieConf {
+    /// Only followed, never touched: then the log says nothing about cookies.
+    pub fn is_silent(&self) -> bool {
+        self.mode == CookieMode::Passive && !self.indirect
+    }
+
+    /// The server must not see the cookie.
+    pub fn hides_from_server(&self) -> bool {
+        self.mode == CookieMode::Insert && self.indirect
+    }
+}

@@ -1,14 +1,18 @@
 //! Persistence cookies (`cookie` in a backend). Pure: header values in, decision and edits out.
-
-use crate::base::time::Wall;
-
-use super::{Live, Proxy};
+//!
+//! What is done in which case, and the two characters of the log, were compared with HAProxy 2.6 case by case;
+//! the table is in the tests.
 
 mod conf;
+mod date;
 mod dynamic;
+mod request;
+mod response;
 
 pub use conf::{CookieConf, CookieMode};
 pub use dynamic::dynamic_value;
+pub use request::request;
+pub use response::response;
 
 /// The first of the log's two cookie characters (manual 8.5): what the client's cookie said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -97,6 +101,9 @@ pub enum Edit {
 pub struct RequestOutcome {
     /// The server to stay with: position in `Backend::servers`.
     pub server: Option<usize>,
+    /// The server does not come from load balancing: the cookie named it. Set it as well when a `use-server`
+    /// rule did; then no cookie is inserted.
+    pub direct: bool,
     /// For the log and for the response.
     pub seen: Seen,
     /// Edits, by position in the list of values handed in.
@@ -105,19 +112,6 @@ pub struct RequestOutcome {
     pub last_date: u32,
     /// Date of the first visit in the cookie (`maxlife`), units of four seconds; 0: none.
     pub first_date: u32,
-}
-
-/// Look at the request's `Cookie` header values. `force` is the verdict of `force-persist`, `ignore` that of
-/// `ignore-persist`.
-pub fn request(
-    _px: &Proxy,
-    _live: &Live,
-    _values: &[&[u8]],
-    _now: Wall,
-    _force: bool,
-    _ignore: bool,
-) -> RequestOutcome {
-    todo!()
 }
 
 /// What must happen to the response's headers.
@@ -146,7 +140,5 @@ pub struct Exchange<'a> {
     pub ignore: bool,
 }
 
-/// Look at the response's `Set-Cookie` header values.
-pub fn response(_px: &Proxy, _ex: &Exchange<'_>, _set_cookies: &[&[u8]], _now: Wall) -> ResponseOutcome {
-    todo!()
-}
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,10 @@ fn cookie(cx: &mut ParseCx<'_>) {
         return;
     }
     conf.mode = modes.first().copied().unwrap_or_default();
+    if conf.mode == CookieMode::Rewrite && conf.indirect {
+        cx.error(loc, "cookie 'rewrite' and 'indirect' modes are incompatible.");
+        return;
+    }
     if conf.preserve && conf.mode != CookieMode::Insert && !conf.indirect {
         cx.error(loc, "cookie 'preserve' requires at least 'insert' or 'indirect'.");
         return;
