@@ -115,7 +115,7 @@ fn without(name: &[u8], value: &[u8]) -> Edit {
     let keep: Vec<Pair> = pairs(value).filter(|p| !mine(p)).collect();
     let (Some(first), Some(last)) = (keep.first(), keep.last()) else { return Edit::Remove };
     // From the first pair that stays to the last one, each cut one with the delimiter before it.
-    let start = first.segment.start + value[first.segment.clone()].iter().take_while(|c| is_blank(c)).count();
+    let start = first.segment.start + value[first.segment.clone()].iter().take_while(is_blank).count();
     let mut out = Vec::with_capacity(value.len());
     let mut copied = start;
     for p in pairs(value).filter(|p| mine(p) && p.segment.start > start) {
