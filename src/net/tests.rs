@@ -119,7 +119,7 @@ fn many_parts_arrive_in_order() {
     both(|| async {
         let listener = listen();
         let (client, server) = pair(&listener).await;
-        let all = pattern(3_000_000);
+        let all = pattern(700_000);
         let expected = all.clone();
         let sender = async {
             let mut rest = &all[..];
@@ -238,7 +238,7 @@ fn a_slow_reader_holds_a_window_at_most() {
         let listener = listen();
         let (client, server) = pair(&listener).await;
         let total = 8 << 20;
-        client.send(pattern(total));
+        client.send(zeros(total));
         // Armed, but nothing is taken for a while.
         server.arm_recv();
         sleep(Duration::from_millis(200)).await;
@@ -491,12 +491,12 @@ fn buffers_grow_when_slow_readers_hold_them() {
         let most = stats().bufs;
         // A few requests later the surplus has gone.
         let (a, b) = pair(&listener).await;
-        for _ in 0..40 {
-            for _ in 0..200 {
+        for _ in 0..12 {
+            for _ in 0..300 {
                 a.send(b"ping".to_vec());
                 b.recv().await.unwrap();
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(200)).await;
         }
         assert!(stats().bufs < most, "{} buffers, {most} at most", stats().bufs);
     });
