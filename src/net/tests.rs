@@ -695,3 +695,31 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
 }
+
+/// 8 submissions and 64 completions at a time: both queues overflow all the time.
+#[test]
+fn tiny_queues_lose_nothing() {
+    let config = Config { sq_entries: 8, bufs_initial: 64, survive_panics: false, ..Config::default() };
+    let run = Builder::new(0, config).run(async {
+        let listener = listen();
+        let mut held = Vec::new();
+        for _ in 0..300 {
+            held.push(pair(&listener).await);
+        }
+        for round in 0..5u8 {
+            for (a, b) in &held {
+                a.send(vec![round; 100]);
+                b.send(vec![round; 200]);
+            }
+            for (a, b) in &held {
+                for (socket, len) in [(a, 200), (b, 100)] {
+                    let buf = socket.recv().await.unwrap();
+                    assert_eq!(&*buf, vec![round; len]);
+                }
+            }
+        }
+        drop(held);
+        assert_clean(1).await;
+    });
+    run.unwrap();
+}
