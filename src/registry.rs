@@ -1,7 +1,7 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::{acl, log, proxy, sample};
+use crate::{acl, log, proxy, rules, sample};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
@@ -14,5 +14,6 @@ pub fn tables() -> Tables {
     tables.add(proxy::global_keywords::INERT);
     sample::register(&mut tables);
     acl::register(&mut tables);
+    rules::register(&mut tables);
     tables
 }

@@ -19,7 +19,7 @@ mod set;
 mod strings;
 mod test;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use condition::{Acl, Acls, Condition};
 pub use ints::Op;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
-use crate::log::LevelOverride;
+use crate::log::{LevelOverride, LogFields, LogFormat};
 use crate::sample::Ctx;
 
 /// A timeout of the running stream that `set-timeout` changes.
@@ -24,6 +25,12 @@ pub enum TimeoutKind {
 pub trait MessageCx: Ctx {
     /// The same object for expressions.
     fn ctx(&self) -> &dyn Ctx;
+    /// Append a log-format string. The stream overrides this to fill in what log variables show.
+    fn render(&self, format: &LogFormat, out: &mut Vec<u8>) {
+        format.render(&LogFields::default(), self.ctx(), out);
+    }
+    /// The rule that ended a set, for `last_rule_line` and `last_rule_file`.
+    fn set_last_rule(&mut self, _loc: Loc) {}
     /// The request head, to be changed.
     fn request_mut(&mut self) -> Option<&mut RequestHead> {
         None

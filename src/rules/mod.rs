@@ -3,12 +3,31 @@
 //! A rule is an action with a condition. Rules are compiled when the configuration is loaded;
 //! [`RuleSet::run`] evaluates them against a [`MessageCx`] and gives a [`Verdict`]. Actions that only
 //! change the message do it through the context; those that end or delay processing are verdicts, which
-//! the stream carries out.
+//! the stream carries out. [`action`] shows how to add an action.
 
+pub mod action;
+mod actions;
 mod cx;
+pub mod keywords;
+mod legacy;
 mod set;
+mod switching;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
+pub use action::{Act, Action, Sets, Step};
 pub use cx::{MessageCx, TimeoutKind};
-pub use set::{ProxyRules, RuleSet};
-pub use verdict::{Answer, AnswerBody, Redirect, Verdict};
+pub use set::{ProxyRules, Rank, Rule, RuleSet};
+pub use switching::{BackendRule, ServerRule};
+pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
+
+/// Adds the keywords and actions of this module.
+pub fn register(tables: &mut crate::config::Tables) {
+    tables.add(keywords::KEYWORDS);
+    tables.add(switching::KEYWORDS);
+    tables.add(legacy::KEYWORDS);
+    for t in actions::TABLES {
+        tables.add(t);
+    }
+}

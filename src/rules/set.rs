@@ -1,21 +1,118 @@
 //! Rule sets of a proxy.
 
-use super::{MessageCx, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Rules of one kind in the order written. Cheap to clone.
+use crate::acl::Condition;
+use crate::config::Loc;
+use crate::sample::Scratch;
+
+use super::action::{Act, Step};
+use super::switching::{BackendRule, ServerRule};
+use super::{MessageCx, PageRef, Verdict};
+
+/// Where a rule stands among the kinds that share a set: `block` first, then `http-request`, then the 1.x
+/// `req*` family, whatever the order in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// `block`.
+    Block,
+    /// The set's own keyword.
+    Normal,
+    /// `req*`, `rsp*`.
+    Legacy,
+}
+
+/// An action with its condition.
+pub struct Rule {
+    /// The action.
+    pub act: Box<dyn Act>,
+    /// When it applies; `None`: always.
+    pub condition: Option<Condition>,
+    /// Where it stands.
+    pub loc: Loc,
+    /// Its place in the order.
+    pub rank: Rank,
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "rule at line {}", self.loc.line)
+    }
+}
+
+/// Rules of one kind in the order of their evaluation. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct RuleSet {}
+pub struct RuleSet {
+    rules: Vec<Arc<Rule>>,
+}
 
 impl RuleSet {
-    /// Evaluate from rule `*at` on. `*at` is where to go on after a verdict that waits; start with 0.
-    pub fn run<'r>(&'r self, at: &mut usize, cx: &mut dyn MessageCx) -> Verdict<'r> {
-        let _ = (at, cx);
-        todo!()
+    /// Add a rule behind those of its rank.
+    pub fn push(&mut self, rule: Rule) {
+        let at = self.rules.partition_point(|r| r.rank <= rule.rank);
+        self.rules.insert(at, Arc::new(rule));
     }
 
     /// True when there is nothing to evaluate.
     pub fn is_empty(&self) -> bool {
-        true
+        self.rules.is_empty()
+    }
+
+    /// Number of rules.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Evaluate from rule `*at` on. `*at` is where to go on after a verdict that waits; start with 0.
+    pub fn run<'r>(&'r self, at: &mut usize, cx: &mut dyn MessageCx) -> Verdict<'r> {
+        while let Some(rule) = self.rules.get(*at) {
+            match rule.condition.as_ref().map_or(Some(true), |c| c.eval_partial(cx.ctx())) {
+                None => return Verdict::Wait,
+                Some(false) => *at += 1,
+                Some(true) => {
+                    let step = match rule.act.hint() {
+                        Some(_) => {
+                            self.hint(*at, cx);
+                            Step::Next
+                        }
+                        None => rule.act.run(cx),
+                    };
+                    *at += 1;
+                    let Step::End(verdict) = step else { continue };
+                    match verdict {
+                        Verdict::WaitForBody { .. } | Verdict::Pause(_) => {}
+                        // It ends the rules of its own rank only.
+                        Verdict::Allow => {
+                            cx.set_last_rule(rule.loc);
+                            let rest = &self.rules[*at..];
+                            match rest.iter().position(|r| r.rank > rule.rank) {
+                                Some(n) => {
+                                    *at += n;
+                                    continue;
+                                }
+                                None => *at = self.rules.len(),
+                            }
+                        }
+                        _ => cx.set_last_rule(rule.loc),
+                    }
+                    return verdict;
+                }
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// One field of an early hint; the last of a run of neighbours that apply sends them.
+    fn hint(&self, at: usize, cx: &mut dyn MessageCx) {
+        let Some((name, format)) = self.rules[at].act.hint() else { return };
+        let more = self.rules[at + 1..]
+            .iter()
+            .take_while(|r| r.act.hint().is_some())
+            .any(|r| r.condition.as_ref().is_none_or(|c| c.eval(cx.ctx())));
+        let mut value = Scratch::new();
+        cx.render(format, value.vec());
+        cx.early_hint(name, &value, !more);
     }
 }
 
@@ -30,7 +127,7 @@ pub struct ProxyRules {
     pub tcp_content: RuleSet,
     /// `tcp-response content`.
     pub tcp_response: RuleSet,
-    /// `http-request`, `block`, and the 1.x `req*` family, in the order of their evaluation.
+    /// `block`, `http-request` and the 1.x `req*` family, in the order of their evaluation.
     pub http_request: RuleSet,
     /// `redirect`.
     pub redirect: RuleSet,
@@ -39,7 +136,21 @@ pub struct ProxyRules {
     /// `http-after-response`.
     pub http_after_response: RuleSet,
     /// `tcp-request inspect-delay`.
-    pub request_delay: Option<std::time::Duration>,
+    pub request_delay: Option<Duration>,
     /// `tcp-response inspect-delay`.
-    pub response_delay: Option<std::time::Duration>,
+    pub response_delay: Option<Duration>,
+    /// `use_backend`.
+    pub use_backend: Vec<Arc<BackendRule>>,
+    /// `use-server`.
+    pub use_server: Vec<Arc<ServerRule>>,
+    /// `monitor fail`.
+    pub monitor_fail: Vec<Condition>,
+    /// `force-persist`.
+    pub force_persist: Vec<Condition>,
+    /// `ignore-persist`.
+    pub ignore_persist: Vec<Condition>,
+    /// Pages of `http-errors` sections that answers ask for; `proxy::resolve` fills them in.
+    pub pages: Vec<Arc<PageRef>>,
+    /// The latest kind of rule in the file and its place in the order of evaluation.
+    pub(super) latest: Option<(u8, &'static str)>,
 }

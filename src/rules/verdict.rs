@@ -1,7 +1,11 @@
 //! What a rule set decided.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::config::Loc;
+use crate::http1::pages::StoredResponse;
+use crate::log::LogFormat;
 use crate::sample::Scratch;
 
 /// The end of a rule set's evaluation.
@@ -57,8 +61,17 @@ pub struct Answer {
     pub status: u16,
     /// Content-Type of a body that is not a whole message.
     pub content_type: Option<Vec<u8>>,
+    /// Fields to add to an answer that is not a stored one: name and value.
+    pub headers: Vec<(Vec<u8>, LogFormat)>,
     /// Body.
     pub body: AnswerBody,
+}
+
+impl Answer {
+    /// The error page of that status.
+    pub fn page(status: u16) -> Answer {
+        Answer { status, content_type: None, headers: Vec::new(), body: AnswerBody::ErrorPage }
+    }
 }
 
 /// Where the body comes from.
@@ -70,6 +83,39 @@ pub enum AnswerBody {
     Empty,
     /// As written or read from a file.
     Bytes(Vec<u8>),
+    /// Rendered for each request.
+    Format(LogFormat),
+    /// A whole message: head and body (`errorfile`).
+    Stored(Arc<StoredResponse>),
+    /// The page of an `http-errors` section (`errorfiles`).
+    Section(Arc<PageRef>),
+}
+
+/// A page in an `http-errors` section, resolved once all sections were read.
+#[derive(Debug)]
+pub struct PageRef {
+    /// Name of the section.
+    pub section: String,
+    /// Status of the page.
+    pub status: u16,
+    /// Where it is asked for.
+    pub loc: Loc,
+    page: OnceLock<Vec<u8>>,
+}
+
+impl PageRef {
+    /// Not resolved yet.
+    pub fn new(section: String, status: u16, loc: Loc) -> Arc<PageRef> {
+        Arc::new(PageRef { section, status, loc, page: OnceLock::new() })
+    }
+    /// Say what it is: the whole message.
+    pub fn resolve(&self, message: Vec<u8>) {
+        let _ = self.page.set(message);
+    }
+    /// The whole message; `None` when the section has no page of that status.
+    pub fn page(&self) -> Option<&[u8]> {
+        self.page.get().map(Vec::as_slice)
+    }
 }
 
 /// A redirect, its location ready.

@@ -141,7 +141,8 @@ impl Drop for End<'_> {
         let hooks = std::mem::take(&mut *rt.hooks.borrow_mut());
         drop(hooks);
         rt.exec.borrow_mut().stop();
-        drop(self.mailbox.close());
+        self.mailbox.set_ring(-1);
+        drop(self.mailbox.take());
         mailbox::unregister(RUNTIME.replace(NO_RUNTIME));
         EPOCH.set(EPOCH.get() + 1);
         // The ring's destructor cancels and waits.

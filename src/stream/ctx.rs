@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
+use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
-use crate::log::LevelOverride;
+use crate::log::{LevelOverride, LogFormat};
 use crate::proxy::balance::KeySource;
 use crate::proxy::{ProxyId, Server, ServerId};
 use crate::rules::{MessageCx, TimeoutKind};
@@ -83,6 +84,15 @@ impl Live for View {
             ServerCount::InitialWeight => i64::from(srv.weight),
             ServerCount::UserWeight => i64::from(state.weight()),
         }
+    }
+
+    fn find_backend(&self, name: &str) -> Option<ProxyIdx> {
+        self.shared.snapshot.backend(name).map(|p| ProxyIdx(p.id.0))
+    }
+
+    fn find_server(&self, backend: ProxyIdx, name: &str) -> Option<ServerIdx> {
+        let srv = self.proxy(ProxyId(backend.0)).backend.as_ref()?.server(name)?;
+        Some(ServerIdx(srv.id.0))
     }
 
     fn threads(&self) -> i64 {
@@ -266,6 +276,10 @@ impl Ctx for Stream<'_> {
         self.received_line()?.split(|&b| b == b' ').nth(1)
     }
 
+    fn last_rule(&self) -> Option<Loc> {
+        self.x.last_rule
+    }
+
     fn thread(&self) -> i64 {
         self.s.worker.index() as i64
     }
@@ -280,6 +294,14 @@ impl Stream<'_> {
 impl MessageCx for Stream<'_> {
     fn ctx(&self) -> &dyn Ctx {
         self
+    }
+
+    fn render(&self, format: &LogFormat, out: &mut Vec<u8>) {
+        super::logging::render(self, format, out);
+    }
+
+    fn set_last_rule(&mut self, loc: Loc) {
+        self.x.last_rule = Some(loc);
     }
 
     fn request_mut(&mut self) -> Option<&mut RequestHead> {

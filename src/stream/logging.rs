@@ -1,6 +1,6 @@
 //! Counters and the log line at the end of an exchange.
 
-use crate::log::{self, LogAddr, LogFields, Origin, Step};
+use crate::log::{self, LogAddr, LogFields, LogFormat, Origin, Step};
 use crate::proxy::live::{BackendCounters, FrontendCounters, ServerCounters};
 use crate::proxy::{Mode, ServerId};
 use crate::runtime::{now, wall};
@@ -213,6 +213,19 @@ fn request_line<'a>(view: &View, st: &'a Stream<'_>) -> Option<&'a [u8]> {
     }
     let line = st.x.request.request_line();
     Some(&line[..line.len().min(view.shared.settings.log_uri_len)])
+}
+
+/// Appends a format as a rule renders it, in the middle of the exchange.
+pub(super) fn render(st: &Stream<'_>, format: &LogFormat, out: &mut Vec<u8>) {
+    if let Some(text) = format.constant() {
+        out.extend_from_slice(text);
+        return;
+    }
+    let view = &st.s.view;
+    let plan = view.plan(st.s.frontend);
+    let mut fields = fields(view, plan, st);
+    fields.timeline.end = now();
+    format.render(&fields, st, out);
 }
 
 /// The unique id of the exchange, made at the first use. `None` when the frontend makes none.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::SockAddr;
 use crate::base::time::{Mono, Wall};
+use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{Captures, LevelOverride, Timeline};
 use crate::net::{self, Socket};
@@ -184,6 +185,8 @@ pub(super) struct Exchange {
     pub force_persist: bool,
     /// `ignore-persist`.
     pub ignore_persist: bool,
+    /// Where the last rule that ended a rule set stands.
+    pub last_rule: Option<Loc>,
     pub slot: Option<Slot>,
     /// Where the connection to the server comes from.
     pub server_src: Option<SocketAddr>,
@@ -246,7 +249,7 @@ impl Exchange {
             request response payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
             default
             has_request has_response payload_complete payload_final times start_wall first number backend
-            in_backend server persistent force_persist ignore_persist slot server_src term status
+            in_backend server persistent force_persist ignore_persist last_rule slot server_src term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done
         }

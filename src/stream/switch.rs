@@ -6,6 +6,7 @@ use crate::http::FieldId;
 use crate::proxy::cookie::{self, Edit};
 use crate::proxy::{ProxyId, ServerId};
 use crate::runtime::wall;
+use crate::sample::ProxyIdx;
 
 use super::state::Stream;
 use super::worker::View;
@@ -13,22 +14,37 @@ use super::worker::View;
 /// The backend of this exchange: `use_backend` rules in order, then `default_backend`.
 pub(super) fn choose_backend(view: &View, st: &Stream<'_>) -> Option<ProxyId> {
     let fe = st.fe(view);
+    let rules = &view.plan(fe.id).rules;
+    if !rules.use_backend.is_empty()
+        && let Some(chosen) = rules.choose_backend(st)
+    {
+        return Some(ProxyId(chosen.0));
+    }
     let default = fe.frontend.as_ref().and_then(|f| f.default_backend);
     default.or_else(|| fe.backend.as_ref().map(|_| fe.id))
 }
 
 /// `monitor fail`.
-pub(super) fn monitor_fails(_view: &View, _st: &Stream<'_>) -> bool {
-    false
+pub(super) fn monitor_fails(view: &View, st: &Stream<'_>) -> bool {
+    view.plan(st.s.frontend).rules.monitor_fails(st)
 }
 
 /// A server that a `use-server` rule asks for.
-pub(super) fn use_server(_view: &View, _st: &Stream<'_>) -> Option<ServerId> {
-    None
+pub(super) fn use_server(view: &View, st: &Stream<'_>) -> Option<ServerId> {
+    let rules = &view.plan(st.x.backend).rules;
+    if rules.use_server.is_empty() {
+        return None;
+    }
+    rules.choose_server(ProxyIdx(st.x.backend.0), st).map(|s| ServerId(s.0))
 }
 
 /// Looks at the request's cookies: which server to stay with, and what the server must not see.
 pub(super) fn persistence(view: &View, st: &mut Stream<'_>) {
+    let rules = &view.plan(st.x.backend).rules;
+    let force = rules.forces_persistence(st);
+    let ignore = rules.ignores_persistence(st);
+    st.x.force_persist |= force;
+    st.x.ignore_persist |= ignore;
     let be = st.be(view);
     if be.backend().cookie.is_none() {
         return;

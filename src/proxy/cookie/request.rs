@@ -34,6 +34,7 @@ pub fn request(
             out.edits.push((at, edit));
         }
     }
+    out.direct = out.server.is_some();
     if conf.is_silent() {
         out.seen = Seen::NotLooked;
     }

@@ -5,8 +5,9 @@ use crate::http1::connection::{Persistence, rewrite_response};
 use crate::http1::pages::{self, StoredResponse};
 use crate::http1::write_response;
 use crate::proxy::ErrorPage;
-use crate::rules::{Answer, AnswerBody, Redirect};
+use crate::rules::{Answer, AnswerBody, MessageCx, Redirect};
 use crate::runtime;
+use crate::sample::Scratch;
 
 use super::super::relay::Body;
 use super::super::state::Stream;
@@ -122,21 +123,39 @@ pub(in crate::stream) fn discard_body(st: &mut Stream<'_>) -> bool {
 
 /// `http-request deny`, `return` and their kin.
 pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) -> Next {
+    let content_type = a.content_type.as_deref();
     match &a.body {
         AnswerBody::ErrorPage => error(view, st, a.status),
-        AnswerBody::Empty => built(view, st, a.status, None, b""),
-        AnswerBody::Bytes(bytes) => built(view, st, a.status, a.content_type.as_deref(), bytes),
+        AnswerBody::Stored(page) => stored(view, st, page),
+        AnswerBody::Section(page) => match page.page().map(|p| StoredResponse::from_file(p, usize::MAX, 0)) {
+            Some(Ok(page)) => stored(view, st, &page),
+            _ => error(view, st, a.status),
+        },
+        AnswerBody::Empty => built(view, st, a, None, b""),
+        AnswerBody::Bytes(bytes) => built(view, st, a, content_type, bytes),
+        AnswerBody::Format(format) => {
+            let mut body = Scratch::new();
+            st.render(format, body.vec());
+            built(view, st, a, content_type, &body)
+        }
     }
 }
 
-fn built(view: &View, st: &mut Stream<'_>, status: u16, content_type: Option<&[u8]>, body: &[u8]) -> Next {
+fn built(view: &View, st: &mut Stream<'_>, a: &Answer, content_type: Option<&[u8]>, body: &[u8]) -> Next {
     let mut n = Vec::new();
     token::push_u64(&mut n, body.len() as u64);
-    st.x.response = ResponseHead::build(status, Version::HTTP_11);
-    st.x.response.fields.add(b"Content-Length", &n);
+    let mut head = ResponseHead::build(a.status, Version::HTTP_11);
+    head.fields.add(b"Content-Length", &n);
     if let Some(t) = content_type.filter(|_| !body.is_empty()) {
-        st.x.response.fields.add(b"Content-Type", t);
+        head.fields.add(b"Content-Type", t);
     }
+    for (name, format) in &a.headers {
+        let mut value = Scratch::new();
+        st.render(format, value.vec());
+        value.vec().retain(|c| !matches!(c, b'\r' | b'\n' | 0));
+        head.fields.add(name, &value);
+    }
+    st.x.response = head;
     send(view, st, body)
 }
 

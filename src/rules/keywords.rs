@@ -1,0 +1,167 @@
+//! `http-request` and its kin: the keywords that take an action.
+
+use crate::acl::Condition;
+use crate::base::duration::Unit;
+use crate::config::{Keyword, ParseCx, Sections, Status, Word, suggest};
+use crate::sample::ExprCx;
+
+use super::ProxyRules;
+use super::action::{Action, ActionCx, ActionStatus, Sets};
+use super::set::{Rank, Rule, RuleSet};
+
+const FRONT: Sections = Sections(Sections::DEFAULTS.0 | Sections::FRONTEND.0);
+const ACTION: &str = "<action> [options...] [ { if | unless } <condition> ]";
+
+const fn rules(
+    name: &'static str,
+    sections: Sections,
+    doc: &'static str,
+    parse: fn(&mut ParseCx<'_>),
+) -> Keyword {
+    Keyword { name, sections, syntax: ACTION, doc, status: Status::Full, parse }
+}
+
+/// The table.
+pub static KEYWORDS: &[Keyword] = &[
+    rules("http-request", Sections::PROXY, "rules on requests", |cx| rule(cx, Sets::HTTP_REQ)),
+    rules("http-response", Sections::PROXY, "rules on responses of servers", |cx| rule(cx, Sets::HTTP_RES)),
+    rules("http-after-response", Sections::PROXY, "rules on all responses, our own too", |cx| {
+        rule(cx, Sets::HTTP_AFTER)
+    }),
+    rules("tcp-request connection", FRONT, "rules on new connections", |cx| rule(cx, Sets::TCP_CONN)),
+    rules("tcp-request session", FRONT, "rules on sessions, after handshakes", |cx| rule(cx, Sets::TCP_SESS)),
+    rules("tcp-request content", Sections::PROXY, "rules on the first bytes of a client", |cx| {
+        rule(cx, Sets::TCP_REQ)
+    }),
+    rules("tcp-response content", Sections::PROXY, "rules on the first bytes of a server", |cx| {
+        rule(cx, Sets::TCP_RES)
+    }),
+    Keyword {
+        name: "tcp-request inspect-delay",
+        sections: Sections::PROXY,
+        syntax: "tcp-request inspect-delay <timeout>",
+        doc: "how long content rules may wait for bytes of the client",
+        status: Status::Full,
+        parse: |cx| {
+            if let Some(d) = cx.expect_duration("a time", Unit::Ms) {
+                cx.end();
+                cx.section.feature::<ProxyRules>().request_delay = Some(d);
+            }
+        },
+    },
+    Keyword {
+        name: "tcp-response inspect-delay",
+        sections: Sections::PROXY,
+        syntax: "tcp-response inspect-delay <timeout>",
+        doc: "how long content rules may wait for bytes of the server",
+        status: Status::Full,
+        parse: |cx| {
+            if let Some(d) = cx.expect_duration("a time", Unit::Ms) {
+                cx.end();
+                cx.section.feature::<ProxyRules>().response_delay = Some(d);
+            }
+        },
+    },
+];
+
+fn set_of(rules: &mut ProxyRules, set: Sets) -> &mut RuleSet {
+    match set {
+        Sets::TCP_CONN => &mut rules.tcp_connection,
+        Sets::TCP_SESS => &mut rules.tcp_session,
+        Sets::TCP_REQ => &mut rules.tcp_content,
+        Sets::TCP_RES => &mut rules.tcp_response,
+        Sets::HTTP_REQ => &mut rules.http_request,
+        Sets::HTTP_RES => &mut rules.http_response,
+        _ => &mut rules.http_after_response,
+    }
+}
+
+/// Warn about a rule that stands behind one that is evaluated after it. `order` 0 is not checked.
+pub(super) fn check_order(cx: &mut ParseCx<'_>, order: u8, name: &'static str) {
+    if order == 0 {
+        return;
+    }
+    let rules = cx.section.feature::<ProxyRules>();
+    match rules.latest {
+        Some((latest, other)) if latest > order => {
+            let message = format!("a '{name}' rule behind a '{other}' rule is still evaluated before it");
+            let loc = cx.dir.words[0].loc;
+            cx.warning(loc, message)
+                .help(format!("put it in front of the '{other}' rules, so that the file shows the order"));
+        }
+        _ => rules.latest = Some((order, name)),
+    }
+}
+
+fn order_of(set: Sets) -> u8 {
+    match set {
+        Sets::TCP_CONN => 1,
+        Sets::TCP_SESS => 2,
+        Sets::TCP_REQ => 3,
+        Sets::HTTP_REQ => 5,
+        _ => 0,
+    }
+}
+
+fn rule(cx: &mut ParseCx<'_>, set: Sets) {
+    check_order(cx, order_of(set), set.keyword());
+    let Some(word) = cx.expect("an action") else { return };
+    let (words, loc) = (cx.rest(), cx.dir.loc);
+    let Some((action, paren)) = find(cx, set, word) else { return };
+    match action.status {
+        ActionStatus::Planned => {
+            let message = format!("'{} {}' is not implemented yet", set.keyword(), action.name);
+            cx.error(word.loc, message);
+            return;
+        }
+        ActionStatus::NoEffect(why) => {
+            let message = format!("'{} {}' has no effect: {why}", set.keyword(), action.name);
+            cx.warning(word.loc, message);
+        }
+        ActionStatus::Full => {}
+    }
+    let mut ex = ExprCx::of(cx, set.place());
+    let what = format!("{} {}", set.keyword(), action.name);
+    let mut acx = ActionCx { ex: &mut ex, set, what, paren, words, pos: 0, loc: word.loc };
+    let Some(act) = (action.parse)(&mut acx) else { return };
+    let rest = &words[acx.pos..];
+    if let Some(w) = rest.first().filter(|w| !w.is("if") && !w.is("unless")) {
+        let message = format!("'{}': unexpected '{}'", acx.what, w.text());
+        ex.diags.error(w.loc, message).help("a condition begins with 'if' or 'unless'");
+        return;
+    }
+    let Some(condition) = Condition::parse_optional(&mut ex, rest) else { return };
+    set_of(cx.section.feature::<ProxyRules>(), set).push(Rule { act, condition, loc, rank: Rank::Normal });
+}
+
+/// The action that a word names, and what stands in its parentheses.
+fn find(cx: &mut ParseCx<'_>, set: Sets, word: &Word) -> Option<(&'static Action, Option<Word>)> {
+    let open = memchr::memchr(b'(', &word.bytes);
+    let name = String::from_utf8_lossy(&word.bytes[..open.unwrap_or(word.bytes.len())]).into_owned();
+    let Some(action) = cx.tables.find_all::<Action>(&name).iter().find(|a| a.sets.has(set)).copied() else {
+        let known = cx.tables.all::<Action>().iter().filter(|a| a.sets.has(set)).map(|a| a.name);
+        let near = suggest::closest(&name, known);
+        let elsewhere = cx.tables.find::<Action>(&name).is_some();
+        let message = if elsewhere {
+            format!("'{name}' is no action of '{}'", set.keyword())
+        } else {
+            format!("'{}' does not know the action '{name}'", set.keyword())
+        };
+        let d = cx.diags.error(word.loc, message);
+        if let Some(n) = near {
+            d.help(format!("did you mean '{n}'?"));
+        }
+        return None;
+    };
+    let paren = match open {
+        None => None,
+        Some(open) => {
+            let Some(inner) = word.bytes[open + 1..].strip_suffix(b")") else {
+                cx.error(word.loc, format!("missing closing parenthesis behind '{name}'"));
+                return None;
+            };
+            Some(Word { bytes: inner.to_vec(), loc: word.sub(open + 1, inner.len()) })
+        }
+    };
+    Some((action, paren))
+}

@@ -1,0 +1,183 @@
+//! `use_backend`, `use-server`, `monitor fail`, `force-persist`, `ignore-persist`.
+
+use std::sync::Arc;
+
+use crate::acl::Condition;
+use crate::config::{Keyword, ParseCx, Sections, Status, Word};
+use crate::log::{LogFormat, Usage};
+use crate::sample::{ExprCx, NameRef, Place, ProxyIdx, RefKind, Scratch, ServerIdx};
+
+use super::keywords::check_order;
+use super::{MessageCx, ProxyRules};
+
+/// A name that is written, or computed for each request.
+#[derive(Debug)]
+enum Name {
+    Static(Arc<NameRef>),
+    Dynamic(LogFormat),
+}
+
+/// `use_backend`.
+#[derive(Debug)]
+pub struct BackendRule {
+    name: Name,
+    condition: Option<Condition>,
+}
+
+/// `use-server`.
+#[derive(Debug)]
+pub struct ServerRule {
+    name: Name,
+    condition: Option<Condition>,
+}
+
+fn applies(c: Option<&Condition>, cx: &dyn MessageCx) -> bool {
+    c.is_none_or(|c| c.eval(cx.ctx()))
+}
+
+impl ProxyRules {
+    /// The backend of the first `use_backend` rule that applies. `None`: the default backend, also when a computed
+    /// name names nothing.
+    pub fn choose_backend(&self, cx: &dyn MessageCx) -> Option<ProxyIdx> {
+        let rule = self.use_backend.iter().find(|r| applies(r.condition.as_ref(), cx))?;
+        match &rule.name {
+            Name::Static(r) => r.proxy(),
+            Name::Dynamic(f) => {
+                let mut name = Scratch::new();
+                cx.render(f, name.vec());
+                cx.ctx().live()?.find_backend(std::str::from_utf8(&name).ok()?)
+            }
+        }
+    }
+
+    /// The server of the first `use-server` rule that applies and whose server takes traffic.
+    pub fn choose_server(&self, backend: ProxyIdx, cx: &dyn MessageCx) -> Option<ServerIdx> {
+        use crate::sample::ServerCount;
+        for rule in self.use_server.iter().filter(|r| applies(r.condition.as_ref(), cx)) {
+            let live = cx.ctx().live()?;
+            let found = match &rule.name {
+                Name::Static(r) => r.server(),
+                Name::Dynamic(f) => {
+                    let mut name = Scratch::new();
+                    cx.render(f, name.vec());
+                    std::str::from_utf8(&name).ok().and_then(|n| live.find_server(backend, n))
+                }
+            };
+            // A server that is down is skipped: the next rule may name another.
+            if let Some(s) = found
+                && live.server_count(s, ServerCount::IsUp) != 0
+            {
+                return Some(s);
+            }
+        }
+        None
+    }
+
+    /// `monitor fail`.
+    pub fn monitor_fails(&self, cx: &dyn MessageCx) -> bool {
+        self.monitor_fail.iter().any(|c| c.eval(cx.ctx()))
+    }
+
+    /// `force-persist`.
+    pub fn forces_persistence(&self, cx: &dyn MessageCx) -> bool {
+        self.force_persist.iter().any(|c| c.eval(cx.ctx()))
+    }
+
+    /// `ignore-persist`.
+    pub fn ignores_persistence(&self, cx: &dyn MessageCx) -> bool {
+        self.ignore_persist.iter().any(|c| c.eval(cx.ctx()))
+    }
+}
+
+/// The table.
+pub static KEYWORDS: &[Keyword] = &[
+    Keyword {
+        name: "use_backend",
+        sections: Sections::FRONTEND,
+        syntax: "use_backend <backend> [{if | unless} <condition>]",
+        doc: "goes to a backend; the first rule that applies wins; the name may be a log-format string",
+        status: Status::Full,
+        parse: use_backend,
+    },
+    Keyword {
+        name: "use-server",
+        sections: Sections::BACKEND,
+        syntax: "use-server <server> {if | unless} <condition>",
+        doc: "goes to a server of the backend, unless it is down; the name may be a log-format string",
+        status: Status::Full,
+        parse: use_server,
+    },
+    Keyword {
+        name: "monitor fail",
+        sections: Sections::FRONTEND,
+        syntax: "monitor fail {if | unless} <condition>",
+        doc: "when the monitor answers 503 instead of 200",
+        status: Status::Full,
+        parse: |cx| condition_only(cx, Place::MONITOR, |r| &mut r.monitor_fail),
+    },
+    Keyword {
+        name: "force-persist",
+        sections: Sections::BACKEND,
+        syntax: "force-persist {if | unless} <condition>",
+        doc: "when persistence sends requests to servers that are down",
+        status: Status::Full,
+        parse: |cx| condition_only(cx, Place::USE_SERVER, |r| &mut r.force_persist),
+    },
+    Keyword {
+        name: "ignore-persist",
+        sections: Sections::BACKEND,
+        syntax: "ignore-persist {if | unless} <condition>",
+        doc: "when persistence is not looked at",
+        status: Status::Full,
+        parse: |cx| condition_only(cx, Place::USE_SERVER, |r| &mut r.ignore_persist),
+    },
+];
+
+fn name(cx: &mut ParseCx<'_>, word: &Word, place: Place, kind: RefKind) -> Option<Name> {
+    let mut ex = ExprCx::of(cx, place);
+    if !word.bytes.contains(&b'%') {
+        return Some(Name::Static(ex.reference(kind, &word.text(), word.loc)));
+    }
+    let f = LogFormat::parse(&mut ex, word, Usage::Http)?;
+    Some(match f.constant() {
+        Some(text) => Name::Static(ex.reference(kind, &String::from_utf8_lossy(text), word.loc)),
+        None => Name::Dynamic(f),
+    })
+}
+
+fn use_backend(cx: &mut ParseCx<'_>) {
+    let Some(word) = cx.expect("the name of a backend") else { return };
+    let name = name(cx, word, Place::USE_BACKEND, RefKind::Backend);
+    let condition = Condition::parse_tail(cx, Place::USE_BACKEND);
+    check_order(cx, 8, "use_backend");
+    if let (Some(name), Some(condition)) = (name, condition) {
+        cx.section.feature::<ProxyRules>().use_backend.push(Arc::new(BackendRule { name, condition }));
+    }
+}
+
+fn use_server(cx: &mut ParseCx<'_>) {
+    let Some(word) = cx.expect("the name of a server") else { return };
+    let name = name(cx, word, Place::USE_SERVER, RefKind::Server);
+    let condition = Condition::parse_tail(cx, Place::USE_SERVER);
+    check_order(cx, 9, "use-server");
+    if let (Some(name), Some(condition)) = (name, condition) {
+        if condition.is_none() {
+            let loc = cx.end_loc();
+            cx.error(loc, "'use-server' expects 'if' or 'unless' and a condition");
+            return;
+        }
+        cx.section.feature::<ProxyRules>().use_server.push(Arc::new(ServerRule { name, condition }));
+    }
+}
+
+fn condition_only(cx: &mut ParseCx<'_>, place: Place, list: fn(&mut ProxyRules) -> &mut Vec<Condition>) {
+    match Condition::parse_tail(cx, place) {
+        Some(Some(c)) => list(cx.section.feature::<ProxyRules>()).push(c),
+        Some(None) => {
+            let (loc, message) =
+                (cx.end_loc(), format!("'{}' expects 'if' or 'unless' and a condition", cx.keyword()));
+            cx.error(loc, message);
+        }
+        None => {}
+    }
+}
