@@ -11,7 +11,7 @@ fn config(port: u16, web: [u16; 2], more: &str) -> String {
     let [web1, web2] = web;
     format!(
         "global
-    maxconn 15000
+    maxconn 9000
 defaults
     mode http
     timeout connect 5s
@@ -85,7 +85,8 @@ fn ten_thousand_clients_are_held() {
     let port = free_port();
     let config = format!(
         "global
-    maxconn 12000
+    maxconn 10100
+    ulimit-n 15000
 defaults
     mode http
     timeout connect 5s

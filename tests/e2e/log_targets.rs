@@ -13,6 +13,7 @@ fn config(port: u16, target: &str) -> String {
     timeout connect 5s
     timeout client 5s
     timeout server 5s
+    option dontlognull
 frontend fe
     bind 127.0.0.1:{port}
     {target}
@@ -66,6 +67,8 @@ fn a_receiver_that_comes_late() {
     let port = free_port();
     let _p = haring(&config(port, &format!("log {} format raw local0", path.display())), &[port]);
     assert_eq!(get(port, "/lost", "Host: x\r\n").status, 403);
+    // Its line leaves at about the time at which the client has its answer.
+    std::thread::sleep(Duration::from_millis(200));
     let receiver = UnixDatagram::bind(&path).expect("a path of our own");
     receiver.set_read_timeout(Some(PATIENCE)).expect("valid");
     assert_eq!(get(port, "/found", "Host: x\r\n").status, 403);
@@ -99,6 +102,6 @@ fn a_receiver_that_does_not_read() {
     drop(p);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("text");
-    assert!(text.len() >= 60_000, "a pipe holds 64 KiB, {} bytes came", text.len());
+    assert!(text.len() >= 50_000, "a pipe holds 64 KiB, {} bytes came", text.len());
     assert!(text.lines().all(|l| l.ends_with(" 403")), "no line is torn");
 }
