@@ -73,33 +73,73 @@ fn bytes(parts: &[&[u8]]) -> Vec<u8> {
 fn lengths_that_are_no_numbers_or_not_one() {
     let t = target("");
     let values: &[&[u8]] = &[
-        b"", b"+5", b"-1", b"0x5", b"1_0", b"5 5", b"5, 6", b"5,", b",5", b"18446744073709551616",
-        b"99999999999999999999999999", b"5;x", b"5a", b"5\x0b", b"\xa05", b"5\x00", b"5.0", b"1e1", b"five",
+        b"",
+        b"+5",
+        b"-1",
+        b"0x5",
+        b"1_0",
+        b"5 5",
+        b"5, 6",
+        b"5,",
+        b",5",
+        b"18446744073709551616",
+        b"99999999999999999999999999",
+        b"5;x",
+        b"5a",
+        b"5\x0b",
+        b"\xa05",
+        b"5\x00",
+        b"5.0",
+        b"1e1",
+        b"five",
         b"9223372036854775808000",
     ];
     let one = values.iter().map(|v| {
         bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ", v, b"\r\n\r\nabcde", SECOND.as_bytes()])
     });
     t.refuses_all(one);
-    let pairs: &[&[u8]] =
-        &[b"Content-Length: 5\r\nContent-Length: 6", b"Content-Length: 5\r\nContent-Length: 5, 6", b"Content-Length: 0\r\nContent-Length: 5"];
-    t.refuses_all(pairs.iter().map(|h| {
-        bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\n", h, b"\r\n\r\nabcde", SECOND.as_bytes()])
-    }));
+    let pairs: &[&[u8]] = &[
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: 5\r\nContent-Length: 5, 6",
+        b"Content-Length: 0\r\nContent-Length: 5",
+    ];
+    t.refuses_all(
+        pairs
+            .iter()
+            .map(|h| bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\n", h, b"\r\n\r\nabcde", SECOND.as_bytes()])),
+    );
 }
 
 #[test]
 fn transfer_codings_that_do_not_frame() {
     let t = target("");
     let values: &[&[u8]] = &[
-        b"chunked, chunked", b"chunked, identity", b"chunked, gzip", b"gzip, chunked", b"xchunked", b"chunkedx",
-        b"chunked;q=1", b"\"chunked\"", b"identity", b"identity, chunked", b"\x0bchunked", b"chunked\x0b",
-        b"\xa0chunked", b"chunked\xa0", b"chunked\x00", b"", b"chun ked", b"gzip", b"chunked chunked",
+        b"chunked, chunked",
+        b"chunked, identity",
+        b"chunked, gzip",
+        b"gzip, chunked",
+        b"xchunked",
+        b"chunkedx",
+        b"chunked;q=1",
+        b"\"chunked\"",
+        b"identity",
+        b"identity, chunked",
+        b"\x0bchunked",
+        b"chunked\x0b",
+        b"\xa0chunked",
+        b"chunked\xa0",
+        b"chunked\x00",
+        b"",
+        b"chun ked",
+        b"gzip",
+        b"chunked chunked",
     ];
     let body = b"\r\n\r\n0\r\n\r\n";
-    t.refuses_all(values.iter().map(|v| {
-        bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ", v, body, SECOND.as_bytes()])
-    }));
+    t.refuses_all(
+        values.iter().map(|v| {
+            bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ", v, body, SECOND.as_bytes()])
+        }),
+    );
     let heads: &[&[u8]] = &[
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity",
@@ -125,7 +165,8 @@ fn two_framings_never_make_two_requests() {
         assert!(statuses.len() <= 1, "{head:?}: {statuses:?}");
         let seen = String::from_utf8_lossy(&t.server.take()).into_owned();
         assert!(!seen.contains("/second"), "{head:?}: the server was sent {seen:?}");
-        let framings = ["content-length:", "transfer-encoding:"].map(|h| seen.to_ascii_lowercase().contains(h));
+        let framings =
+            ["content-length:", "transfer-encoding:"].map(|h| seen.to_ascii_lowercase().contains(h));
         assert!(framings != [true, true], "{head:?}: the server was sent {seen:?}");
     }
 }
@@ -159,8 +200,11 @@ fn chunks_that_are_not_what_they_say() {
     ];
     let mut complaints = Vec::new();
     for body in bodies {
-        let request =
-            bytes(&[b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", body, SECOND.as_bytes()]);
+        let request = bytes(&[
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            body,
+            SECOND.as_bytes(),
+        ]);
         let statuses = t.statuses(&request);
         let seen = String::from_utf8_lossy(&t.server.take()).into_owned();
         // The head may have gone to the server before the body was seen; nothing behind the fault may.
@@ -176,14 +220,32 @@ fn header_names_and_bytes() {
     let t = target("");
     let long = [b"A".repeat(270), b": b".to_vec()].concat();
     let lines: &[&[u8]] = &[
-        b": x", b"A b: c", b"A : b", b"A\t: b", b"\x00: b", b"A\x01: b", b"A: b\x00c", b"A: b\rc", b"A\x85: b",
-        b"A\xc3\xa9: b", b"A", b"(A): b", b"A[]: b", b"A: b\r\n: c", b"A: b\r\r\n", &long,
+        b": x",
+        b"A b: c",
+        b"A : b",
+        b"A\t: b",
+        b"\x00: b",
+        b"A\x01: b",
+        b"A: b\x00c",
+        b"A: b\rc",
+        b"A\x85: b",
+        b"A\xc3\xa9: b",
+        b"A",
+        b"(A): b",
+        b"A[]: b",
+        b"A: b\r\n: c",
+        b"A: b\r\r\n",
+        &long,
     ];
     t.refuses_all(
         lines.iter().map(|l| bytes(&[b"GET / HTTP/1.1\r\nHost: x\r\n", l, b"\r\n\r\n", SECOND.as_bytes()])),
     );
     // A line that continues the one before, or a bare line feed, must not smuggle a header in.
-    for l in [&b"X: b\r\n Transfer-Encoding: chunked"[..], b"X: b\n Transfer-Encoding: chunked", b" Transfer-Encoding: chunked"] {
+    for l in [
+        &b"X: b\r\n Transfer-Encoding: chunked"[..],
+        b"X: b\n Transfer-Encoding: chunked",
+        b" Transfer-Encoding: chunked",
+    ] {
         let statuses = t.statuses(&bytes(&[b"GET / HTTP/1.1\r\nHost: x\r\n", l, b"\r\n\r\n"]));
         let seen = String::from_utf8_lossy(&t.server.take()).to_ascii_lowercase();
         assert!(!seen.contains("\ntransfer-encoding") && !seen.contains("\n "), "{seen:?}");
@@ -231,8 +293,9 @@ fn bodies_that_nobody_read() {
     for path in ["/deny", "/redirect", "/monitor"] {
         for length in [SECOND.len(), SECOND.len() + 100_000] {
             let filler = "x".repeat(length - SECOND.len());
-            let request =
-                format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{SECOND}{filler}{SECOND}");
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{SECOND}{filler}{SECOND}"
+            );
             let statuses = t.statuses(request.as_bytes());
             // What follows the body is a request of its own, if the connection is still there.
             assert!(!statuses.is_empty() && statuses.len() <= 2, "{path}: {statuses:?}");

@@ -125,13 +125,17 @@ fn logs(s: &Site, requests: usize) {
     let file: String = lines.iter().map(|l| format!("{} host {}\n", &l[5..20], &l[21..])).collect();
     let servers = halog(&file, &["-srv"]);
     let of = |name: &str| -> usize {
-        let row = servers.lines().find(|l| l.contains(name)).unwrap_or_else(|| panic!("{name} in:\n{servers}"));
+        let row =
+            servers.lines().find(|l| l.contains(name)).unwrap_or_else(|| panic!("{name} in:\n{servers}"));
         row.split_whitespace().nth(2).and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{row}"))
     };
     assert_eq!(of("server_web/web1") + of("server_web/web2"), requests - 2, "{servers}");
     let statuses = halog(&file, &["-st"]);
     let status = |code: &str| statuses.lines().any(|l| l.split_whitespace().eq(code.split(' ')));
-    assert!(status(&format!("200 {}", requests - 2)) || status(&format!("{} 200", requests - 2)), "{statuses}");
+    assert!(
+        status(&format!("200 {}", requests - 2)) || status(&format!("{} 200", requests - 2)),
+        "{statuses}"
+    );
     assert!(halog(&file, &["-ut"]).contains("/c"), "the table of URLs");
     assert!(halog(&file, &["-tc"]).contains("SC"), "the table of termination codes");
     assert!(halog(&file, &["-pct"]).lines().count() > 10, "the percentiles");
@@ -163,8 +167,10 @@ fn tcp(s: &Site) {
         assert_eq!(a.status, 200);
         assert_eq!(a.header("x-seen-for"), None, "nothing is added in TCP mode: {a:?}");
     }
-    let line = regex::Regex::new(r"127\.0\.0\.1:\d+ \[.{24}\] tcp_in tcp_in/t[12] \d+/\d+/\d+ \d+ -- \d+/\d+/\d+/\d+/0 0/0$")
-        .expect("a valid expression");
+    let line = regex::Regex::new(
+        r"127\.0\.0\.1:\d+ \[.{24}\] tcp_in tcp_in/t[12] \d+/\d+/\d+ \d+ -- \d+/\d+/\d+/\d+/0 0/0$",
+    )
+    .expect("a valid expression");
     for l in s.syslog.wait_for(4, " tcp_in ", PATIENCE) {
         assert!(l.contains("Connect") || line.is_match(&l) || l.contains(" 0 "), "{l}");
     }

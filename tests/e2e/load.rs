@@ -43,7 +43,8 @@ fn a_connection_for_each_request() {
                 while Instant::now() < end {
                     let mut c = Client::connect(port);
                     c.send("GET / HTTP/1.0\r\nUser-Agent: WebBench 1.5\r\nHost: 127.0.0.1\r\n\r\n");
-                    let fine = c.answer().is_some_and(|a| a.status == 200 && a.body.starts_with(b"this is web"));
+                    let fine =
+                        c.answer().is_some_and(|a| a.status == 200 && a.body.starts_with(b"this is web"));
                     (if fine { &good } else { &bad }).fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -81,7 +82,10 @@ fn ten_thousand_clients_are_held() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process has limits");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("the soft limit may reach the hard one");
-    assert!(hard as usize > CLIENTS + 500, "this needs more than {CLIENTS} descriptors; the hard limit is {hard}");
+    assert!(
+        hard as usize > CLIENTS + 500,
+        "this needs more than {CLIENTS} descriptors; the hard limit is {hard}"
+    );
     let port = free_port();
     let config = format!(
         "global

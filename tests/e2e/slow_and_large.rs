@@ -82,10 +82,25 @@ fn heads_without_end_are_refused() {
     let (port, p) = start(server.port);
     let before = p.memory_kib();
     let heads: [(&str, Vec<u8>); 5] = [
-        ("100,000 header lines", [b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec(), b"A: b\r\n".repeat(100_000), b"\r\n".to_vec()].concat()),
-        ("a target of 1 MiB", [b"GET /".to_vec(), b"a".repeat(1 << 20), b" HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()].concat()),
-        ("a value of 1 MiB", [b"GET / HTTP/1.1\r\nHost: x\r\nA: ".to_vec(), b"a".repeat(1 << 20), b"\r\n\r\n".to_vec()].concat()),
-        ("a name of 1 MiB", [b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec(), b"a".repeat(1 << 20), b": b\r\n\r\n".to_vec()].concat()),
+        (
+            "100,000 header lines",
+            [b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec(), b"A: b\r\n".repeat(100_000), b"\r\n".to_vec()]
+                .concat(),
+        ),
+        (
+            "a target of 1 MiB",
+            [b"GET /".to_vec(), b"a".repeat(1 << 20), b" HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()].concat(),
+        ),
+        (
+            "a value of 1 MiB",
+            [b"GET / HTTP/1.1\r\nHost: x\r\nA: ".to_vec(), b"a".repeat(1 << 20), b"\r\n\r\n".to_vec()]
+                .concat(),
+        ),
+        (
+            "a name of 1 MiB",
+            [b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec(), b"a".repeat(1 << 20), b": b\r\n\r\n".to_vec()]
+                .concat(),
+        ),
         ("a method of 1 MiB", [b"G".repeat(1 << 20), b" / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()].concat()),
     ];
     for (what, head) in &heads {
