@@ -157,3 +157,6 @@ impl Live {
 fn make<T: Default>(n: usize) -> Box<[T]> {
     std::iter::repeat_with(T::default).take(n).collect()
 }
+
+#[cfg(test)]
+mod tests;

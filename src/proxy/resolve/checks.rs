@@ -23,8 +23,8 @@ pub(super) fn check(cx: &mut Cx<'_>, snapshot: &Snapshot) {
 }
 
 fn frontend(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, fe: &Frontend) {
-    if fe.listeners.is_empty() && px.backend.is_none() {
-        let message = format!("frontend '{}' has no 'bind' directive.", px.name);
+    if fe.listeners.is_empty() {
+        let message = format!("{} '{}' has no 'bind' directive.", kind_of(px), px.name);
         cx.diags.warning(px.loc, message).help("add one, or declare it as a backend if that was meant");
     }
     let Some(target) = fe.default_backend else { return };
@@ -43,6 +43,16 @@ fn modes(cx: &mut Cx<'_>, fe: &Proxy, be: &Proxy, loc: crate::config::Loc, how: 
         Mode::Http => "http",
         Mode::Health => "health",
     };
+    if fe.mode == Mode::Tcp && be.mode == Mode::Http {
+        let message = format!(
+            "{} '{}' uses backend '{}' {how}: switching from tcp to http is not implemented yet.",
+            kind_of(fe),
+            fe.name,
+            be.name
+        );
+        cx.diags.error(loc, message).help("put 'mode http' into both");
+        return;
+    }
     let message = format!(
         "{} {} '{}' tries to use incompatible {} backend '{}' {how}.",
         name(fe.mode),
@@ -60,6 +70,11 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, be: &Backend) {
     if dynamic {
         let message = format!("proxy '{}' : dynamic cookies need 'dynamic-cookie-key'.", px.name);
         cx.diags.warning(be.cookie_loc.unwrap_or(px.loc), message).help("without one no cookie is made");
+    }
+    if be.dispatch.is_some() && !be.servers.is_empty() {
+        let message =
+            format!("dispatch address of {} '{}' will be ignored: there are servers.", kind_of(px), px.name);
+        cx.diags.warning(px.loc, message).help("remove one of the two");
     }
     for s in be.servers.iter().filter(|s| s.check.enabled == Some(true)) {
         let no_port = s.port_offset.is_some() && s.check.port.is_none() && s.check.addr_port.is_none();
@@ -95,14 +110,16 @@ fn http_in_tcp(cx: &mut Cx<'_>, px: &Proxy) {
                 format!("'{name}' is not possible for {} '{}' (needs 'mode http').", kind_of(px), px.name);
             cx.diags.warning(be.balance_loc.unwrap_or(px.loc), message).help("falling back to round robin");
         }
-        for s in
-            be.servers.iter().filter(|s| s.redir.is_some() || (s.cookie.is_some() && be.cookie.is_none()))
-        {
-            let message = format!(
-                "proxy '{}' : server '{}' cannot have a cookie or a redirect prefix (needs 'mode http').",
-                px.name, s.name
-            );
-            cx.diags.error(s.loc, message);
+        for s in &be.servers {
+            let message = |what: &str| {
+                format!("{} '{}' : {what} of server '{}' needs 'mode http'.", kind_of(px), px.name, s.name)
+            };
+            if s.redir.is_some() {
+                cx.diags.error(s.loc, message("the redirect prefix"));
+            }
+            if s.cookie.is_some() {
+                cx.diags.warning(s.loc, message("the cookie")).help("it is ignored");
+            }
         }
     }
     if px.frontend.as_ref().is_some_and(|f| f.monitor_uri.is_some()) {
@@ -113,6 +130,9 @@ fn http_in_tcp(cx: &mut Cx<'_>, px: &Proxy) {
     }
     if px.http.originalto.is_some() {
         needs(cx, px.loc, "'option originalto'");
+    }
+    if px.http.buffer_request {
+        needs(cx, px.loc, "'option http-buffer-request'");
     }
     if let Some(rules) = px.section.get::<ProxyRules>() {
         if !rules.http_request.is_empty() {

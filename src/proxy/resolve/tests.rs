@@ -138,7 +138,8 @@ fn http_features_in_tcp_mode() {
         [
             "W9: 'cookie' will be ignored for proxy 'l' (needs 'mode http').",
             "W10: 'balance uri' is not possible for proxy 'l' (needs 'mode http').",
-            "E14: proxy 'l' : server 't' cannot have a cookie or a redirect prefix (needs 'mode http').",
+            "W13: proxy 'l' : the cookie of server 's' needs 'mode http'.",
+            "E14: proxy 'l' : the redirect prefix of server 't' needs 'mode http'.",
             "W6: 'monitor-uri' will be ignored for proxy 'l' (needs 'mode http').",
             "W6: 'option forwardfor' will be ignored for proxy 'l' (needs 'mode http').",
         ]
