@@ -35,7 +35,10 @@ impl Listener {
         if let SockAddr::Unix(path) = addr {
             return open_unix(path, opts);
         }
-        let fd = socket::open(addr, false)?;
+        let fd = match &opts.namespace {
+            Some(name) => socket::in_namespace(name, || socket::open(addr, false))?,
+            None => socket::open(addr, false)?,
+        };
         if let SockAddr::Ip(ip) = addr {
             set_ip_options(&fd, ip.is_ipv6(), opts)?;
         }

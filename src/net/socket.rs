@@ -26,7 +26,11 @@ impl Socket {
     /// Opens and connects. Errors are the system's (`ECONNREFUSED`, `EADDRNOTAVAIL`, ...); there is no
     /// timeout here: drop the future to give up.
     pub async fn connect(addr: &SockAddr, opts: &ConnectOpts) -> io::Result<Socket> {
-        let socket = Socket::from_raw(with_io(|io| io.driver.open(addr))?);
+        let open = || with_io(|io| io.driver.open(addr));
+        let socket = Socket::from_raw(match &opts.namespace {
+            Some(name) => system::in_namespace(name, open)?,
+            None => open()?,
+        });
         if addr.is_unix() && !with_io(|io| io.driver.is_sim()) {
             // A Unix connect succeeds or fails at once, except that it would block on a full backlog: EAGAIN then.
             let fd = socket.fd();

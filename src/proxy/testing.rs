@@ -7,6 +7,8 @@ use super::{Live, Snapshot, resolve};
 /// Load and resolve with this feature's keywords only.
 pub fn load(text: &str) -> (Option<Snapshot>, Diagnostics) {
     let mut tables = Tables::default();
+    crate::sample::register(&mut tables);
+    crate::acl::register(&mut tables);
     super::keywords::register(&mut tables);
     let mut loaded = load_str("t.cfg", text, LoadOptions::default(), &tables);
     let snapshot = resolve(loaded.sections, &mut loaded.diags);

@@ -1,7 +1,7 @@
 //! Work posted to a thread from others.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::exec::{RUNTIMES, TaskId};
 use crate::sys::event::Event;
@@ -11,7 +11,8 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 /// The shared side of one thread's mailbox.
 pub(super) struct Mailbox {
     pub(super) index: usize,
-    queue: Mutex<Vec<Job>>,
+    /// `None` once the runtime has ended.
+    queue: Mutex<Option<Vec<Job>>>,
     /// Something was posted (or the wake-up is on its way); set by the first poster, cleared by the owner.
     pending: AtomicBool,
     /// The ring to wake by MSG_RING, -1 while there is none.
@@ -24,7 +25,7 @@ impl Mailbox {
     pub(super) fn new(index: usize) -> Arc<Mailbox> {
         Arc::new(Mailbox {
             index,
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::new(Some(Vec::new())),
             pending: AtomicBool::new(false),
             ring: AtomicI32::new(-1),
             event: Event::new().ok(),
@@ -43,11 +44,26 @@ impl Mailbox {
     /// Takes everything posted. Clears `pending` first: what is posted after that wakes again.
     pub(super) fn take(&self) -> Vec<Job> {
         self.pending.swap(false, Ordering::AcqRel);
-        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes the rest, and refuses what comes later.
+    pub(super) fn close(&self) -> Vec<Job> {
+        self.set_ring(-1);
+        self.lock().take().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Job>>> {
+        // A poisoned lock means that a push ran out of memory: the list is still one.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn post(&self, job: Job) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        match self.lock().as_mut() {
+            Some(queue) => queue.push(job),
+            // The job is dropped, after the lock is released.
+            None => return false,
+        }
         !self.pending.swap(true, Ordering::AcqRel)
     }
 }

@@ -286,3 +286,29 @@ fn what_outlives_the_run_is_harmless() {
         assert_eq!(now().ms_since(start) / 1000, 9);
     });
 }
+
+#[test]
+fn what_is_posted_after_the_end_is_dropped() {
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let job = || {
+        let count = Count(dropped.clone());
+        Box::new(move || {
+            let _count = count;
+            panic!("must not run");
+        })
+    };
+    let builder = Builder::new(3, Config::default());
+    let handle = builder.handle();
+    let other = handle.clone();
+    // One comes in the last turn, one after it.
+    let last = job();
+    builder.run(async move { other.post(last) }).unwrap();
+    handle.post(job());
+    assert_eq!((handle.index(), dropped.load(Ordering::Relaxed)), (3, 2));
+}

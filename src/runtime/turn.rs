@@ -141,8 +141,7 @@ impl Drop for End<'_> {
         let hooks = std::mem::take(&mut *rt.hooks.borrow_mut());
         drop(hooks);
         rt.exec.borrow_mut().stop();
-        self.mailbox.set_ring(-1);
-        drop(self.mailbox.take());
+        drop(self.mailbox.close());
         mailbox::unregister(RUNTIME.replace(NO_RUNTIME));
         EPOCH.set(EPOCH.get() + 1);
         // The ring's destructor cancels and waits.

@@ -467,10 +467,16 @@ impl SendBuf {
             return;
         }
         match self {
-            SendBuf::Vec(v) => drop(v.drain(..n)),
             SendBuf::Recv(r) => r.advance(n),
             SendBuf::Static(s) => *s = &s[n..],
-            SendBuf::Shared(s) => *self = SendBuf::Vec(s[n..].to_vec()),
+            // What is left becomes a slice with a start of its own: moving the bytes down each time would make a large
+            // answer to a slow client quadratic.
+            SendBuf::Vec(v) => {
+                let mut rest = RecvBuf::from_vec(std::mem::take(v));
+                rest.advance(n);
+                *self = SendBuf::Recv(rest);
+            }
+            SendBuf::Shared(s) => *self = SendBuf::Recv(RecvBuf::from_vec(s[n..].to_vec())),
         }
     }
 

@@ -245,3 +245,19 @@ pub fn peek(fd: RawFd) -> io::Result<bool> {
     let n = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n > 0) }
 }
+
+/// Runs `open` in the network namespace that is mounted as `/var/run/netns/NAME` (`ip netns`), or at `name` when that is
+/// a path. A socket stays in the namespace that it was opened in. Needs CAP_SYS_ADMIN.
+pub fn in_namespace<T>(name: &str, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    use nix::sched::{CloneFlags, setns};
+    let path = if name.contains('/') { name.to_owned() } else { format!("/var/run/netns/{name}") };
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("namespace '{name}': {e}"));
+    let target = std::fs::File::open(path).map_err(named)?;
+    let own = std::fs::File::open("/proc/thread-self/ns/net")?;
+    setns(&target, CloneFlags::CLONE_NEWNET).map_err(|e| named(e.into()))?;
+    let opened = open();
+    // Nothing on this thread may go on in a foreign namespace. It was ours a moment ago, so coming back cannot fail for
+    // want of rights.
+    setns(&own, CloneFlags::CLONE_NEWNET).expect("back to the own namespace");
+    opened
+}

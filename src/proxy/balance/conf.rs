@@ -1,6 +1,19 @@
 //! `balance`, `hash-type` and `hash-balance-factor` as configured.
 
 use crate::base::hash::HashFn;
+use crate::sample::Expr;
+
+/// The expression of `balance hash`; equal to another one when it is written the same way.
+#[derive(Clone, Debug)]
+pub struct HashExpr(pub Expr);
+
+impl PartialEq for HashExpr {
+    fn eq(&self, other: &HashExpr) -> bool {
+        self.0.text() == other.0.text()
+    }
+}
+
+impl Eq for HashExpr {}
 
 /// `balance`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -41,6 +54,8 @@ pub enum Algorithm {
         /// `use_domain_only`: only the main part of a host name.
         domain_only: bool,
     },
+    /// Hash of a sample expression.
+    Hash(HashExpr),
     /// Random, the least loaded of several draws.
     Random {
         /// How many servers are drawn.
@@ -55,13 +70,17 @@ impl Algorithm {
     pub fn is_hash(&self) -> bool {
         matches!(
             self,
-            Algorithm::Source | Algorithm::Uri { .. } | Algorithm::UrlParam { .. } | Algorithm::Header { .. }
+            Algorithm::Source
+                | Algorithm::Uri { .. }
+                | Algorithm::UrlParam { .. }
+                | Algorithm::Header { .. }
+                | Algorithm::Hash(_)
         )
     }
 
     /// True when the key is something of HTTP.
     pub fn needs_http(&self) -> bool {
-        self.is_hash() && *self != Algorithm::Source
+        matches!(self, Algorithm::Uri { .. } | Algorithm::UrlParam { .. } | Algorithm::Header { .. })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::base::hash::avalanche;
+use crate::sample::to_bin;
 
 use super::{Algorithm, BalanceConf, KeySource};
 
@@ -24,6 +25,10 @@ pub(super) fn of(conf: &BalanceConf, from: &dyn KeySource) -> Option<u32> {
             let value = from.header(name)?;
             let value = if *domain_only { main_domain(value) } else { value };
             (!value.is_empty()).then(|| bytes(conf, value))
+        }
+        Algorithm::Hash(expr) => {
+            let value = to_bin(expr.0.eval(from.context()?)?)?;
+            Some(bytes(conf, &value))
         }
         _ => None,
     }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::sample::Ctx;
+
 use super::Proxy;
 
 mod conf;
@@ -11,7 +13,7 @@ mod pick;
 mod ring;
 mod wrr;
 
-pub use conf::{Algorithm, BalanceConf, HashMethod};
+pub use conf::{Algorithm, BalanceConf, HashExpr, HashMethod};
 pub use limits::{dynamic_limit, is_full};
 pub use pick::Balancer;
 
@@ -25,6 +27,10 @@ pub trait KeySource {
     fn header(&self, name: &[u8]) -> Option<&[u8]>;
     /// The buffered body of a POST (`balance url_param name check_post`).
     fn body(&self) -> Option<&[u8]>;
+    /// What expressions are evaluated against (`balance hash`).
+    fn context(&self) -> Option<&dyn Ctx> {
+        None
+    }
 }
 
 /// What [`Balancer::pick`] needs to know about the request.

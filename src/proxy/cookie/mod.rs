@@ -101,9 +101,9 @@ pub enum Edit {
 pub struct RequestOutcome {
     /// The server to stay with: position in `Backend::servers`.
     pub server: Option<usize>,
-    /// The server does not come from load balancing: the cookie named it. Set it as well when a `use-server`
-    /// rule did; then no cookie is inserted.
-    pub direct: bool,
+    /// A `use-server` rule chose this server, whatever the cookie says: then no cookie is inserted. See
+    /// [`RequestOutcome::overrule`].
+    pub by_rule: Option<usize>,
     /// For the log and for the response.
     pub seen: Seen,
     /// Edits, by position in the list of values handed in.
@@ -112,6 +112,22 @@ pub struct RequestOutcome {
     pub last_date: u32,
     /// Date of the first visit in the cookie (`maxlife`), units of four seconds; 0: none.
     pub first_date: u32,
+}
+
+impl RequestOutcome {
+    /// A rule chose `server` (position in `Backend::servers`): the cookie does not count.
+    pub fn overrule(&mut self, server: usize) {
+        self.by_rule = Some(server);
+        self.server = None;
+        if !matches!(self.seen, Seen::None | Seen::NotLooked) {
+            self.seen = Seen::Unused;
+        }
+    }
+
+    /// True when `server` is the one that the cookie or a rule asked for.
+    pub fn asked_for(&self, server: usize) -> bool {
+        self.server == Some(server) || self.by_rule == Some(server)
+    }
 }
 
 /// What must happen to the response's headers.

@@ -34,7 +34,6 @@ pub fn request(
             out.edits.push((at, edit));
         }
     }
-    out.direct = out.server.is_some();
     if conf.is_silent() {
         out.seen = Seen::NotLooked;
     }

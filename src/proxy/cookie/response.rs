@@ -21,7 +21,7 @@ pub fn response(px: &Proxy, ex: &Exchange<'_>, set_cookies: &[&[u8]], now: Wall)
         return out;
     }
     // A redispatch ends the persistence: the client is told about its new server.
-    let direct = ex.request.direct && ex.request.server.is_none_or(|s| s == ex.server);
+    let direct = ex.request.asked_for(ex.server);
     let id = px.backend().servers[ex.server].cookie.as_deref();
     for (at, value) in set_cookies.iter().enumerate() {
         let Some(c) = parse_set_cookie(value).filter(|c| value[c.name.clone()] == conf.name[..]) else {

@@ -142,8 +142,10 @@ fn a_server_without_a_value_makes_the_client_forget() {
 
 #[test]
 fn use_server_inserts_nothing() {
-    let (s, _) = farm("cookie S insert indirect", "", false);
-    let r = RequestOutcome { direct: true, seen: Seen::Unused, ..RequestOutcome::default() };
+    let (s, live) = farm("cookie S insert indirect", "", false);
+    let mut r = request(px(&s), &live, &[b"S=B"], at(1), false, false);
+    r.overrule(0);
+    assert_eq!(r.seen, Seen::Unused);
     let ex = Exchange { server: 0, request: &r, post: false, ignore: false };
     let out = response(px(&s), &ex, &[b"S=q"], at(1));
     assert_eq!((out.add, out.done, out.edits), (None, Done::Deleted, vec![(0, Edit::Remove)]));

@@ -2,8 +2,9 @@
 
 use crate::base::hash::HashFn;
 use crate::config::{Keyword, ParseCx, Sections, Status, Word};
+use crate::sample::{Expr, ExprCx, Place};
 
-use super::super::balance::{Algorithm, HashMethod};
+use super::super::balance::{Algorithm, HashExpr, HashMethod};
 use super::super::raw::At;
 use super::raw;
 
@@ -108,7 +109,8 @@ fn algorithm(cx: &mut ParseCx<'_>, w: &Word) -> Option<Algorithm> {
                 None
             }
         },
-        ("rdp-cookie" | "hash" | "log-hash", _) => {
+        ("hash", None) => hash(cx),
+        ("rdp-cookie" | "log-hash", _) => {
             cx.error(w.loc, format!("'balance {name}' is not implemented yet"));
             cx.rest();
             None
@@ -156,6 +158,21 @@ fn uri(cx: &mut ParseCx<'_>) -> Option<Algorithm> {
         }
     }
     Some(Algorithm::Uri { whole, path_only, len, depth })
+}
+
+fn hash(cx: &mut ParseCx<'_>) -> Option<Algorithm> {
+    if cx.peek().is_none() {
+        let loc = cx.end_loc();
+        cx.error(loc, "balance hash requires a sample expression.").help("balance hash req.cook(id)");
+        return None;
+    }
+    let words = cx.rest();
+    let (expr, used) = Expr::parse_words(&mut ExprCx::of(cx, Place::BALANCE), words)?;
+    if let Some(w) = words.get(used) {
+        cx.error(w.loc, format!("balance hash : unexpected '{}' after the expression", w.text()));
+        return None;
+    }
+    Some(Algorithm::Hash(HashExpr(expr)))
 }
 
 fn positive(cx: &mut ParseCx<'_>, name: &str) -> Option<usize> {

@@ -220,3 +220,18 @@ fn fullconn_is_a_tenth_of_the_frontends() {
     assert_eq!(s.backend("b").unwrap().backend().fullconn, 150);
     assert_eq!(s.backend("c").unwrap().backend().fullconn, 7);
 }
+
+#[test]
+fn persistence_rules_and_monitor_conditions_need_a_condition() {
+    let m = messages(&with_timeouts(
+        "backend b\n force-persist\n ignore-persist if TRUE\n server s 127.0.0.1:80\n\
+         frontend f\n bind 127.0.0.1:1\n monitor fail\n monitor-uri /x\n",
+    ));
+    assert_eq!(
+        m,
+        [
+            "E7: 'force-persist' expects 'if' or 'unless' followed by a condition",
+            "E12: 'monitor fail' expects 'if' or 'unless' followed by a condition",
+        ]
+    );
+}
