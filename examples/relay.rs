@@ -3,6 +3,8 @@
 //! `relay tcp LISTEN BACKEND [CPU]`: every connection is relayed byte for byte to a connection of its own.
 //! `relay http LISTEN BACKEND [CPU]`: keep-alive requests (without bodies) go over pooled server connections;
 //! responses are framed by Content-Length. Anything else is not understood.
+//! `relay http1 LISTEN BACKEND [CPU]`: the same, but the client connection is closed after one response (its
+//! `Connection: keep-alive` becomes `close`, so that the load generator knows).
 //!
 //! CPU per request: run it pinned, load it with `wrk`, and divide its CPU time (/proc/PID/stat) by wrk's count.
 
@@ -18,7 +20,7 @@ use haring::runtime::{self, Builder, Config};
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let [_, mode, listen, backend, rest @ ..] = &args[..] else {
-        eprintln!("usage: relay tcp|http LISTEN BACKEND [CPU]");
+        eprintln!("usage: relay tcp|http|http1 LISTEN BACKEND [CPU]");
         std::process::exit(1);
     };
     if let Err(e) = runtime::probe() {
@@ -26,7 +28,8 @@ fn main() -> io::Result<()> {
         std::process::exit(1);
     }
     let parse = |s: &String| SockAddr::Ip(s.parse().expect("an address and port"));
-    let (listen, backend, http) = (parse(listen), parse(backend), mode == "http");
+    let (listen, backend, http) = (parse(listen), parse(backend), mode.starts_with("http"));
+    let once = mode == "http1";
     let cpu = rest.first().map(|c| c.parse().expect("a CPU number"));
     Builder::new(0, Config { cpu, ..Config::default() }).run(async move {
         let listener = Listener::bind(&listen, &BindOpts { nodelay: true, ..BindOpts::default() })?;
@@ -37,7 +40,7 @@ fn main() -> io::Result<()> {
             let pool = pool.clone();
             runtime::spawn(async move {
                 // What ends a connection is of no interest here.
-                let _ = if http { serve(&client, &pool).await } else { tunnel(&client, &pool).await };
+                let _ = if http { serve(&client, &pool, once).await } else { tunnel(&client, &pool).await };
             });
         }
     })?
@@ -84,7 +87,7 @@ async fn tunnel(client: &Socket, pool: &Pool) -> io::Result<()> {
     .await
 }
 
-async fn serve(client: &Socket, pool: &Pool) -> io::Result<()> {
+async fn serve(client: &Socket, pool: &Pool, once: bool) -> io::Result<()> {
     loop {
         let request = client.recv().await?;
         if request.is_empty() {
@@ -103,7 +106,15 @@ async fn serve(client: &Socket, pool: &Pool) -> io::Result<()> {
                 None => response_length(&part).ok_or(io::ErrorKind::InvalidData)?,
             };
             let remaining = remaining.checked_sub(part.len()).ok_or(io::ErrorKind::InvalidData)?;
-            client.send(part);
+            match memchr::memmem::find(&part, b"keep-alive\r").filter(|_| once) {
+                Some(at) => {
+                    let mut bytes = runtime::take_vec();
+                    bytes.extend_from_slice(&part);
+                    bytes[at..at + 10].copy_from_slice(b"close     ");
+                    client.send(bytes);
+                }
+                None => client.send(part),
+            }
             if remaining == 0 {
                 break;
             }
@@ -111,6 +122,9 @@ async fn serve(client: &Socket, pool: &Pool) -> io::Result<()> {
             poll_fn(|cx| client.poll_sent(cx, 256 << 10)).await?;
         }
         pool.idle.borrow_mut().push(server);
+        if once {
+            return client.flushed().await;
+        }
     }
 }
 
