@@ -342,7 +342,7 @@ fn show_stat(call: &mut Call<'_>) -> Next {
     filter.no_maint = has("no-maint");
     let cx = call.cx;
     let maxconn = u32::try_from(cx.facts.limits.maxconn).unwrap_or(u32::MAX);
-    let rows = stats::rows(&cx.snapshot, &cx.live, &cx.notes, maxconn, runtime::now(), &filter);
+    let rows = stats::rows(&cx.snapshot, &cx.live, &cx.watch.notes, maxconn, runtime::now(), &filter);
     if has("json") {
         call.out.push('[');
         for (i, row) in rows.iter().enumerate() {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use super::Level;
 use crate::base::time::{Mono, Wall};
 use crate::config::Env;
-use crate::proxy::check::Notes;
+use crate::proxy::check::Watch;
 use crate::proxy::global::ProcessLimits;
-use crate::proxy::queue::Queues;
 use crate::proxy::{Live, Snapshot};
 
 /// Everything that commands can reach.
@@ -17,10 +16,8 @@ pub struct Context {
     pub snapshot: Arc<Snapshot>,
     /// Live state.
     pub live: Arc<Live>,
-    /// The queues, which must hear of changed servers.
-    pub queues: Arc<Queues>,
-    /// Words of the last checks.
-    pub notes: Arc<Notes>,
+    /// Changes of servers.
+    pub watch: Arc<Watch>,
     /// What does not change.
     pub facts: ProcessFacts,
     /// `stats timeout`.

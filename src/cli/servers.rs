@@ -5,16 +5,15 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Context;
 use super::commands::{Call, Next, find_server};
+use crate::proxy::check::Change;
+use crate::proxy::check::report::Reason;
 use crate::proxy::live::{AdminFlags, ServerStatus};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
 
 /// Set and clear administrative flags of a server.
-fn change_admin(cx: &Context, px: &Proxy, srv: &Server, set: AdminFlags, clear: AdminFlags) {
-    let flags = cx.live.server(srv.id).admin();
-    let flags = AdminFlags((flags.0 & !clear.0) | set.0);
-    cx.live.set_admin(px, srv.index, flags, runtime::now());
-    cx.queues.server_changed(px, srv.index);
+fn change_admin(cx: &Context, srv: &Server, set: AdminFlags, clear: AdminFlags) {
+    cx.watch.administer(srv.id, set, clear, None, runtime::now());
 }
 
 const NO_FLAGS: AdminFlags = AdminFlags(0);
@@ -25,8 +24,8 @@ const COMMANDED: AdminFlags =
 /// `disable server`.
 pub fn disable(call: &mut Call<'_>) -> Next {
     let cx = call.cx;
-    if let Some((px, srv)) = find_server(call, cx) {
-        change_admin(cx, px, srv, AdminFlags::FORCED_MAINT, NO_FLAGS);
+    if let Some((_, srv)) = find_server(call, cx) {
+        change_admin(cx, srv, AdminFlags::FORCED_MAINT, NO_FLAGS);
     }
     Next::Continue
 }
@@ -34,9 +33,9 @@ pub fn disable(call: &mut Call<'_>) -> Next {
 /// `enable server`.
 pub fn enable(call: &mut Call<'_>) -> Next {
     let cx = call.cx;
-    if let Some((px, srv)) = find_server(call, cx) {
+    if let Some((_, srv)) = find_server(call, cx) {
         let maint = AdminFlags(AdminFlags::FORCED_MAINT.0 | AdminFlags::CONFIG_MAINT.0);
-        change_admin(cx, px, srv, NO_FLAGS, maint);
+        change_admin(cx, srv, NO_FLAGS, maint);
     }
     Next::Continue
 }
@@ -75,7 +74,7 @@ fn weight(call: &mut Call<'_>, text: Option<&str>) {
         None => return call.out.push_str("Require <weight> or <weight%>.\n"),
     };
     cx.live.set_weight(px, srv.index, weight, 100, runtime::now());
-    cx.queues.server_changed(px, srv.index);
+    cx.watch.queues.server_changed(px, srv.index);
 }
 
 /// `set server <b>/<s> state|weight|health|maxconn`.
@@ -87,15 +86,15 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
         weight(call, Some(&value));
         return Next::Continue;
     }
-    let Some((px, srv)) = find_server(call, cx) else { return Next::Continue };
+    let Some((_, srv)) = find_server(call, cx) else { return Next::Continue };
     match (what.as_str(), value.as_str()) {
-        ("state", "ready") => change_admin(cx, px, srv, NO_FLAGS, COMMANDED),
-        ("state", "drain") => change_admin(cx, px, srv, AdminFlags::FORCED_DRAIN, AdminFlags::FORCED_MAINT),
-        ("state", "maint") => change_admin(cx, px, srv, AdminFlags::FORCED_MAINT, NO_FLAGS),
+        ("state", "ready") => change_admin(cx, srv, NO_FLAGS, COMMANDED),
+        ("state", "drain") => change_admin(cx, srv, AdminFlags::FORCED_DRAIN, AdminFlags::FORCED_MAINT),
+        ("state", "maint") => change_admin(cx, srv, AdminFlags::FORCED_MAINT, NO_FLAGS),
         ("state", _) => call.out.push_str("'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"),
-        ("health", "up") => health(cx, px, srv, ServerStatus::Running),
-        ("health", "stopping") => health(cx, px, srv, ServerStatus::Stopping),
-        ("health", "down") => health(cx, px, srv, ServerStatus::Stopped),
+        ("health", "up") => health(cx, srv, ServerStatus::Running),
+        ("health", "stopping") => health(cx, srv, ServerStatus::Stopping),
+        ("health", "down") => health(cx, srv, ServerStatus::Stopped),
         ("health", _) => {
             call.out.push_str("'set server <srv> health' expects 'up', 'stopping', or 'down'.\n")
         }
@@ -104,12 +103,16 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
     Next::Continue
 }
 
-fn health(cx: &Context, px: &Proxy, srv: &Server, status: ServerStatus) {
+fn health(cx: &Context, srv: &Server, status: ServerStatus) {
     let (rise, fall) = (srv.check.rise(), srv.check.fall());
     let count = if status == ServerStatus::Stopped { 0 } else { rise + fall - 1 };
     cx.live.server(srv.id).check_health.store(count, Relaxed);
-    cx.live.set_status(px, srv.index, status, runtime::now());
-    cx.queues.server_changed(px, srv.index);
+    let change = match status {
+        ServerStatus::Stopped => Change::Down,
+        ServerStatus::Stopping => Change::Stopping,
+        ServerStatus::Running | ServerStatus::Starting => Change::Up,
+    };
+    cx.watch.change(srv.id, change, false, Reason::Command, runtime::now());
 }
 
 fn number(call: &mut Call<'_>, at: usize) -> Option<u32> {
@@ -127,7 +130,7 @@ pub fn set_maxconn_server(call: &mut Call<'_>) -> Next {
         && let Some(value) = number(call, 1)
     {
         cx.live.server(srv.id).maxconn.store(value, SeqCst);
-        cx.queues.server_changed(px, srv.index);
+        cx.watch.queues.server_changed(px, srv.index);
     }
     Next::Continue
 }

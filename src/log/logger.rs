@@ -237,19 +237,9 @@ impl Sink {
     }
 }
 
-fn net_addr(addr: &SockAddr) -> Option<crate::net::SockAddr> {
-    use crate::net::SockAddr as Net;
-    Some(match addr {
-        SockAddr::Inet(a) => Net::Ip(*a),
-        SockAddr::Unix(p) => Net::Unix(p.clone()),
-        SockAddr::Abstract(n) | SockAddr::AbstractZ(n) => Net::Abstract(n.clone()),
-        SockAddr::Fd(_) | SockAddr::SockPair(_) => return None,
-    })
-}
-
 fn send_datagrams(socket: &mut Option<Datagram>, addr: &SockAddr, bytes: &[u8], ends: &[usize]) -> usize {
     if socket.is_none() {
-        *socket = net_addr(addr).and_then(|a| Datagram::new(&a).ok());
+        *socket = crate::net::SockAddr::configured(addr).and_then(|a| Datagram::new(&a).ok());
     }
     let Some(socket) = socket else { return 0 };
     let mut from = 0;

@@ -117,7 +117,7 @@ fn listener(conf: &ListenerConf, px: &Proxy, reuseport: bool, out: &mut [Vec<Bou
         out[*first].push(Bound { id: conf.id, fd: duplicate_fd(fd)?, dealt });
         return Ok(());
     }
-    let Some(addr) = net_addr(&conf.addr) else {
+    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
         return Err(io::Error::other("this kind of address cannot be listened on"));
     };
     let single = !reuseport || !matches!(addr, net::SockAddr::Ip(_));
@@ -176,7 +176,7 @@ fn admin_socket(conf: &cli::SocketConf) -> io::Result<OwnedFd> {
     if let SockAddr::Fd(fd) = conf.addr {
         return duplicate_fd(fd);
     }
-    let Some(addr) = net_addr(&conf.addr) else {
+    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
         return Err(io::Error::other("this kind of address cannot be listened on"));
     };
     let owner = UnixOwner {
@@ -186,20 +186,4 @@ fn admin_socket(conf: &cli::SocketConf) -> io::Result<OwnedFd> {
     };
     let opts = BindOpts { no_reuseport: true, unix: owner, nodelay: true, ..BindOpts::default() };
     Listener::open(&addr, &opts)
-}
-
-/// The address as the sockets take it. Descriptors have none.
-pub fn net_addr(addr: &SockAddr) -> Option<net::SockAddr> {
-    Some(match addr {
-        SockAddr::Inet(a) => net::SockAddr::Ip(*a),
-        SockAddr::Unix(path) => net::SockAddr::Unix(path.clone()),
-        SockAddr::Abstract(name) => {
-            // HAProxy's abstract names fill the whole of `sun_path`; `abnsz@` ones do not.
-            let mut name = name.to_vec();
-            name.resize(crate::sys::addr::UNIX_PATH_MAX, 0);
-            net::SockAddr::Abstract(name.into())
-        }
-        SockAddr::AbstractZ(name) => net::SockAddr::Abstract(name.clone()),
-        SockAddr::Fd(_) | SockAddr::SockPair(_) => return None,
-    })
 }

@@ -206,7 +206,7 @@ fn monitor_page(context: &Context) -> String {
     let maxconn = u32::try_from(context.facts.limits.maxconn).unwrap_or(u32::MAX);
     let filter = stats::Filter::default();
     let rows =
-        stats::rows(&context.snapshot, &context.live, &context.notes, maxconn, runtime::now(), &filter);
+        stats::rows(&context.snapshot, &context.live, &context.watch.notes, maxconn, runtime::now(), &filter);
     let columns = [
         ("Proxy", FieldId::Pxname),
         ("Service", FieldId::Svname),

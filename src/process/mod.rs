@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod messages;
 mod privileges;
+mod report;
 mod start;
 mod version;
 mod worker;

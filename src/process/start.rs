@@ -16,7 +16,7 @@ use super::load::Ready;
 use super::worker::{self, Start};
 use super::{daemon, limits, messages, privileges, version};
 use crate::cli;
-use crate::proxy::check::Notes;
+use crate::proxy::check::{self, Watch};
 use crate::proxy::global::{DescriptorNeeds, ProcessLimits};
 use crate::proxy::queue::Queues;
 use crate::proxy::{GlobalConf, Live, Snapshot};
@@ -153,7 +153,15 @@ fn launch(
     live.backends.iter().for_each(|b| b.changed_ns.store(now, Relaxed));
     let queues = Queues::new(snapshot.clone(), live.clone());
     let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn);
-    let context = Arc::new(admin_context(&shared, &sockets, facts));
+    let report = super::report::ProcessReport::new(shared.clone());
+    let watch = Arc::new(Watch::new(
+        shared.snapshot.clone(),
+        shared.live.clone(),
+        shared.queues.clone(),
+        Box::new(report),
+    ));
+    check::prepare(&watch);
+    let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
     let usable = usable_cpus();
     let cpus: Vec<Vec<usize>> =
         (0..facts.threads).map(|t| cpus_of(t, facts.threads, global, &usable)).collect();
@@ -212,11 +220,16 @@ fn host_name() -> String {
     nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn admin_context(shared: &Arc<Shared>, sockets: &Sockets, facts: &Facts<'_>) -> cli::Context {
+fn admin_context(
+    shared: &Arc<Shared>,
+    watch: Arc<Watch>,
+    sockets: &Sockets,
+    facts: &Facts<'_>,
+) -> cli::Context {
     cli::Context {
         snapshot: shared.snapshot.clone(),
         live: shared.live.clone(),
-        queues: shared.queues.clone(),
+        watch,
         facts: cli::ProcessFacts {
             version: version::VERSION.to_owned(),
             pid: std::process::id(),
@@ -233,7 +246,6 @@ fn admin_context(shared: &Arc<Shared>, sockets: &Sockets, facts: &Facts<'_>) -> 
             sockets: sockets.admin.iter().map(|s| (s.conf.addr.to_string(), s.conf.level)).collect(),
             listeners: sockets.count(),
         },
-        notes: Arc::new(Notes::new(&shared.snapshot)),
         timeout: facts.global.stats.timeout,
         maxconn: facts.global.stats.maxconn,
     }

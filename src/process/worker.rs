@@ -88,6 +88,7 @@ pub async fn run(start: Start) {
         changed: Notify::new(),
     });
     LOCAL.set(Some(local.clone()));
+    crate::proxy::check::start(&start.admin_context.watch, start.index, local.threads.len());
     for bound in start.bound {
         runtime::spawn(listen(local.clone(), bound));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::SockAddr;
 use crate::base::addr::AddrSpec;
 use crate::config::Loc;
+use crate::net::Source;
 
 use super::check::ServerCheck;
 use super::{ProxyId, ServerId};
@@ -49,6 +50,19 @@ pub struct SourceSpec {
     pub usesrc: Option<UseSource>,
     /// `interface`.
     pub interface: Option<String>,
+}
+
+impl SourceAddr {
+    /// The local side of connections, when it is a fixed address.
+    pub fn fixed(&self) -> Option<Source> {
+        let ip = self.addr.as_ref()?.inet()?;
+        let ports = match self.ports {
+            (0, 0) if ip.port() != 0 => Some(ip.port()..=ip.port()),
+            (0, 0) => None,
+            (low, high) => Some(low..=high),
+        };
+        Some(Source { ip: ip.ip(), ports, transparent: false })
+    }
 }
 
 /// A server.

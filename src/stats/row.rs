@@ -265,9 +265,12 @@ impl Source<'_> {
         let t = self.live.backend_totals(px.id);
         let conf = px.backend();
         let servers = conf.servers.iter().map(|s| self.live.server(s.id));
-        let in_servers: u32 = servers.clone().map(|s| s.queued.get()).sum();
+        let in_servers: u32 = servers.map(|s| s.queued.get()).sum();
         let (active, backup) = self.live.usable_counts(px);
-        let weight: u32 = servers.filter(|s| s.is_usable()).map(ServerState::weight).sum();
+        // Only those that are in use count: the backups when no active server is left.
+        let in_use = conf.servers.iter().filter(|s| s.backup == (active == 0));
+        let in_use = in_use.map(|s| self.live.server(s.id)).filter(|s| s.is_usable());
+        let weight: u32 = in_use.map(ServerState::weight).sum();
         let up = active + backup > 0 || conf.servers.is_empty();
         row.set(FieldId::Qcur, state.queued.get() + in_servers);
         row.set(FieldId::Qmax, state.queued.max());

@@ -4,16 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base;
 use crate::config::Section;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
-use crate::net::{ConnectOpts, Keepalive, SockAddr, Source};
+use crate::net::{ConnectOpts, Keepalive, SockAddr};
 use crate::proxy::balance::Balancer;
 use crate::proxy::global::GlobalConf;
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
-use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, SourceAddr, TcpKeepAlive};
+use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 
@@ -125,7 +124,7 @@ impl Target {
     fn new(px: &Proxy, srv: &Server) -> Target {
         let source = srv.source.as_ref().unwrap_or(&px.backend().source);
         let opts = ConnectOpts {
-            source: fixed_source(source),
+            source: source.fixed(),
             interface: source.interface.clone(),
             tfo: srv.tfo,
             nodelay: true,
@@ -133,28 +132,8 @@ impl Target {
             user_timeout_ms: srv.tcp_user_timeout.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
             ..ConnectOpts::default()
         };
-        Target { addr: srv.addr.as_ref().and_then(net_addr), opts }
+        Target { addr: srv.addr.as_ref().and_then(SockAddr::configured), opts }
     }
-}
-
-/// The address as the sockets take it; `None` for descriptors.
-pub(super) fn net_addr(addr: &base::SockAddr) -> Option<SockAddr> {
-    Some(match addr {
-        base::SockAddr::Inet(a) => SockAddr::Ip(*a),
-        base::SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
-        base::SockAddr::Abstract(name) | base::SockAddr::AbstractZ(name) => SockAddr::Abstract(name.clone()),
-        base::SockAddr::Fd(_) | base::SockAddr::SockPair(_) => return None,
-    })
-}
-
-fn fixed_source(source: &SourceAddr) -> Option<Source> {
-    let ip = source.addr.as_ref()?.inet()?;
-    let ports = match source.ports {
-        (0, 0) if ip.port() != 0 => Some(ip.port()..=ip.port()),
-        (0, 0) => None,
-        (low, high) => Some(low..=high),
-    };
-    Some(Source { ip: ip.ip(), ports, transparent: false })
 }
 
 /// The probing that `option clitcpka`, `srvtcpka` and their companions ask for.

@@ -47,6 +47,25 @@ impl SockAddr {
     }
 }
 
+impl SockAddr {
+    /// The address that a configured one means to the kernel; `None` for descriptors.
+    pub fn configured(addr: &crate::base::SockAddr) -> Option<SockAddr> {
+        use crate::base::SockAddr as Configured;
+        Some(match addr {
+            Configured::Inet(a) => SockAddr::Ip(*a),
+            Configured::Unix(path) => SockAddr::Unix(path.clone()),
+            Configured::Abstract(name) => {
+                // HAProxy's abstract names fill the whole of `sun_path`; those of `abnsz@` do not.
+                let mut name = name.to_vec();
+                name.resize(UNIX_PATH_MAX, 0);
+                SockAddr::Abstract(name.into())
+            }
+            Configured::AbstractZ(name) => SockAddr::Abstract(name.clone()),
+            Configured::Fd(_) | Configured::SockPair(_) => return None,
+        })
+    }
+}
+
 impl From<SocketAddr> for SockAddr {
     fn from(a: SocketAddr) -> Self {
         SockAddr::Ip(a)

@@ -10,6 +10,17 @@ use super::{CheckStatus, http_answer};
 /// Bytes of an answer that are looked at (`tune.bufsize`, `tune.chksize`).
 pub const ANSWER_BYTES_MAX: usize = 16384;
 
+/// Failures to connect that are ours, not the server's.
+const OWN_TROUBLE: [i32; 7] = [
+    libc::EMFILE,
+    libc::ENFILE,
+    libc::ENOMEM,
+    libc::ENOBUFS,
+    libc::EADDRINUSE,
+    libc::EADDRNOTAVAIL,
+    libc::EACCES,
+];
+
 /// What to do next.
 #[derive(Debug)]
 pub enum Todo<'r> {
@@ -128,7 +139,11 @@ impl<'r> Dialogue<'r> {
             self.ended = true;
             return None;
         }
-        let status = if waits_for_connection { CheckStatus::L4Conn } else { CheckStatus::SocketError };
+        let status = match error.raw_os_error() {
+            Some(code) if OWN_TROUBLE.contains(&code) => CheckStatus::SocketError,
+            _ if waits_for_connection => CheckStatus::L4Conn,
+            _ => CheckStatus::SocketError,
+        };
         Some(Outcome::new(status, format!("{}{}", error_words(error), self.place())))
     }
 
@@ -202,12 +217,7 @@ impl<'r> Dialogue<'r> {
         if data.is_empty() {
             return if self.ended { self.empty_answer() } else { Look::More };
         }
-        let wanted = expect.min_recv.unwrap_or(0);
-        let wanted = match &expect.what {
-            Match::Str(p) | Match::Binary(p) if expect.min_recv.is_some() => wanted.min(p.len()),
-            _ => wanted,
-        };
-        if data.len() < wanted && !self.ended {
+        if data.len() < expect.min_recv.unwrap_or(0) && !self.ended {
             return Look::More;
         }
         match (found, expect.negated) {
