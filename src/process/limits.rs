@@ -11,13 +11,15 @@ pub fn hard_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard)
 }
 
-/// Compute the limits and ask the kernel for them. With `strict-limits` (the default) a refusal is an error.
+/// Compute the limits and ask the kernel for them. A refusal is an error with `strict-limits`, a warning with `no
+/// strict-limits`. When the configuration says neither, a low limit of descriptors lowers `maxconn` with a warning:
+/// a configuration from a larger machine starts here too.
 pub fn apply(conf: &GlobalConf, args: &Args, needs: DescriptorNeeds) -> Result<ProcessLimits, String> {
-    let limits = process_limits(&conf.limits, args.maxconn.map(|n| n as usize), needs);
+    let computed = process_limits(&conf.limits, args.maxconn.map(|n| n as usize), needs);
+    let limits = raise_descriptors(conf, computed)?;
     if conf.limits.maxconn.is_none() && args.maxconn.is_none() && args.verbose {
         messages::notice(&format!("setting global.maxconn to {}.", limits.maxconn));
     }
-    raise_descriptors(conf, &limits)?;
     if let Some(megabytes) = args.memory {
         let bytes = megabytes.saturating_mul(1 << 20);
         if let Err(error) = setrlimit(Resource::RLIMIT_AS, bytes, bytes) {
@@ -28,31 +30,38 @@ pub fn apply(conf: &GlobalConf, args: &Args, needs: DescriptorNeeds) -> Result<P
     Ok(limits)
 }
 
-fn raise_descriptors(conf: &GlobalConf, limits: &ProcessLimits) -> Result<(), String> {
+fn raise_descriptors(conf: &GlobalConf, limits: ProcessLimits) -> Result<ProcessLimits, String> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let want = limits.descriptors;
-    if want <= soft {
-        return Ok(());
-    }
-    if setrlimit(Resource::RLIMIT_NOFILE, want, hard.max(want)).is_ok() {
-        return Ok(());
+    if want <= soft || setrlimit(Resource::RLIMIT_NOFILE, want, hard.max(want)).is_ok() {
+        return Ok(limits);
     }
     // Only a privileged process may raise the hard limit: take what there is.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     if hard >= want {
-        return Ok(());
+        return Ok(limits);
     }
-    let text = format!("[haring.main()] Cannot raise FD limit to {want}, limit is {hard}.");
-    refuse(conf, text)?;
-    messages::warning(&format!(
-        "[haring.main()] FD limit ({hard}) too low for maxconn={}. Please raise 'ulimit-n' to {want} or more to avoid any trouble.",
-        limits.maxconn
-    ));
-    Ok(())
+    let need = format!("maxconn {} needs {want} file descriptors, the hard limit is {hard}", limits.maxconn);
+    let cure = "raise the limit (systemd: LimitNOFILE=) or lower 'maxconn'";
+    match conf.limits.strict {
+        Some(true) => Err(format!("[haring.main()] {need}: {cure}.")),
+        Some(false) => {
+            messages::warning(&format!("[haring.main()] {need}: connections may fail; {cure}."));
+            Ok(limits)
+        }
+        None => {
+            let lowered = limits.lowered_to(hard);
+            messages::warning(&format!(
+                "[haring.main()] {need}: going on with maxconn {}; {cure}.",
+                lowered.maxconn
+            ));
+            Ok(lowered)
+        }
+    }
 }
 
 fn refuse(conf: &GlobalConf, text: String) -> Result<(), String> {
-    if conf.limits.strict {
+    if conf.limits.strict != Some(false) {
         return Err(text);
     }
     messages::warning(&text);

@@ -104,8 +104,9 @@ pub struct LimitsConf {
     pub ulimit_n: Option<u64>,
     /// `fd-hard-limit`.
     pub fd_hard_limit: Option<u64>,
-    /// `strict-limits`: a limit that cannot be had is fatal.
-    pub strict: bool,
+    /// `strict-limits`: a limit that cannot be had is fatal. `None` when the configuration does not say: then
+    /// `maxconn` is lowered to what the limit carries, with a warning.
+    pub strict: Option<bool>,
 }
 
 /// The admin socket.
@@ -211,7 +212,7 @@ impl Default for GlobalConf {
                 maxpipes: None,
                 ulimit_n: None,
                 fd_hard_limit: None,
-                strict: true,
+                strict: None,
             },
             stats: StatsConf { sockets: Vec::new(), timeout: Duration::from_secs(10), maxconn: 10 },
             tune: TuneConf {
@@ -314,9 +315,32 @@ pub fn process_limits(conf: &LimitsConf, maxconn: Option<usize>, needs: Descript
     ProcessLimits { maxconn, maxpipes, descriptors: conf.ulimit_n.unwrap_or(computed) }
 }
 
+impl ProcessLimits {
+    /// The same with as many connections as `hard_limit` descriptors carry when most of them are idle: a quarter
+    /// is left for connections to servers. Never raises anything.
+    pub fn lowered_to(self, hard_limit: u64) -> ProcessLimits {
+        let fixed = self.descriptors.saturating_sub(2 * (self.maxconn + self.maxpipes) as u64);
+        let carried = usize::try_from(hard_limit.saturating_sub(fixed) / 4 * 3).unwrap_or(usize::MAX);
+        ProcessLimits {
+            maxconn: self.maxconn.min(carried.max(1)),
+            maxpipes: self.maxpipes.min(carried / 8),
+            descriptors: self.descriptors.min(hard_limit),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_low_hard_limit_lowers_connections_and_leaves_some_for_servers() {
+        let asked = limits(Some(20_000), 2, |_, _| {});
+        let l = asked.lowered_to(20_000);
+        assert_eq!((l.maxconn, l.descriptors), (14_979, 20_000));
+        assert_eq!(asked.lowered_to(1_000_000), asked);
+        assert_eq!(asked.lowered_to(3).maxconn, 1);
+    }
 
     fn limits(
         maxconn: Option<usize>,

@@ -67,7 +67,7 @@ pub static KEYWORDS: &[Keyword] = &[
         number(cx, "a number of descriptors", 1..=i64::MAX, |g, n| g.limits.fd_hard_limit = Some(n as u64));
     }),
     full("strict-limits", "[no] strict-limits", "a limit that cannot be raised as needed is fatal", |cx| {
-        flag(cx, |g, on| g.limits.strict = on);
+        flag(cx, |g, on| g.limits.strict = Some(on));
     }),
     full("nbthread", "nbthread <number>", "worker threads; one per usable CPU when absent", |cx| {
         number(cx, "a number of threads", 1..=MAX_THREADS as i64, |g, n| {
