@@ -143,12 +143,6 @@ pub struct ProxyRules {
     pub use_backend: Vec<Arc<BackendRule>>,
     /// `use-server`.
     pub use_server: Vec<Arc<ServerRule>>,
-    /// `monitor fail`.
-    pub monitor_fail: Vec<Condition>,
-    /// `force-persist`.
-    pub force_persist: Vec<Condition>,
-    /// `ignore-persist`.
-    pub ignore_persist: Vec<Condition>,
     /// Pages of `http-errors` sections that answers ask for; `proxy::resolve` fills them in.
     pub pages: Vec<Arc<PageRef>>,
     /// The latest kind of rule in the file and its place in the order of evaluation.

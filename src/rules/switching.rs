@@ -1,4 +1,4 @@
-//! `use_backend`, `use-server`, `monitor fail`, `force-persist`, `ignore-persist`.
+//! `use_backend` and `use-server`.
 
 use std::sync::Arc;
 
@@ -72,21 +72,6 @@ impl ProxyRules {
         }
         None
     }
-
-    /// `monitor fail`.
-    pub fn monitor_fails(&self, cx: &dyn MessageCx) -> bool {
-        self.monitor_fail.iter().any(|c| c.eval(cx.ctx()))
-    }
-
-    /// `force-persist`.
-    pub fn forces_persistence(&self, cx: &dyn MessageCx) -> bool {
-        self.force_persist.iter().any(|c| c.eval(cx.ctx()))
-    }
-
-    /// `ignore-persist`.
-    pub fn ignores_persistence(&self, cx: &dyn MessageCx) -> bool {
-        self.ignore_persist.iter().any(|c| c.eval(cx.ctx()))
-    }
 }
 
 /// The table.
@@ -106,30 +91,6 @@ pub static KEYWORDS: &[Keyword] = &[
         doc: "goes to a server of the backend, unless it is down; the name may be a log-format string",
         status: Status::Full,
         parse: use_server,
-    },
-    Keyword {
-        name: "monitor fail",
-        sections: Sections::FRONTEND,
-        syntax: "monitor fail {if | unless} <condition>",
-        doc: "when the monitor answers 503 instead of 200",
-        status: Status::Full,
-        parse: |cx| condition_only(cx, Place::MONITOR, |r| &mut r.monitor_fail),
-    },
-    Keyword {
-        name: "force-persist",
-        sections: Sections::BACKEND,
-        syntax: "force-persist {if | unless} <condition>",
-        doc: "when persistence sends requests to servers that are down",
-        status: Status::Full,
-        parse: |cx| condition_only(cx, Place::USE_SERVER, |r| &mut r.force_persist),
-    },
-    Keyword {
-        name: "ignore-persist",
-        sections: Sections::BACKEND,
-        syntax: "ignore-persist {if | unless} <condition>",
-        doc: "when persistence is not looked at",
-        status: Status::Full,
-        parse: |cx| condition_only(cx, Place::USE_SERVER, |r| &mut r.ignore_persist),
     },
 ];
 
@@ -167,17 +128,5 @@ fn use_server(cx: &mut ParseCx<'_>) {
             return;
         }
         cx.section.feature::<ProxyRules>().use_server.push(Arc::new(ServerRule { name, condition }));
-    }
-}
-
-fn condition_only(cx: &mut ParseCx<'_>, place: Place, list: fn(&mut ProxyRules) -> &mut Vec<Condition>) {
-    match Condition::parse_tail(cx, place) {
-        Some(Some(c)) => list(cx.section.feature::<ProxyRules>()).push(c),
-        Some(None) => {
-            let (loc, message) =
-                (cx.end_loc(), format!("'{}' expects 'if' or 'unless' and a condition", cx.keyword()));
-            cx.error(loc, message);
-        }
-        None => {}
     }
 }

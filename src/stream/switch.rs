@@ -26,7 +26,7 @@ pub(super) fn choose_backend(view: &View, st: &Stream<'_>) -> Option<ProxyId> {
 
 /// `monitor fail`.
 pub(super) fn monitor_fails(view: &View, st: &Stream<'_>) -> bool {
-    view.plan(st.s.frontend).rules.monitor_fails(st)
+    st.fe(view).frontend.as_ref().is_some_and(|f| f.monitor_fails(st))
 }
 
 /// A server that a `use-server` rule asks for.
@@ -40,12 +40,10 @@ pub(super) fn use_server(view: &View, st: &Stream<'_>) -> Option<ServerId> {
 
 /// Looks at the request's cookies: which server to stay with, and what the server must not see.
 pub(super) fn persistence(view: &View, st: &mut Stream<'_>) {
-    let rules = &view.plan(st.x.backend).rules;
-    let force = rules.forces_persistence(st);
-    let ignore = rules.ignores_persistence(st);
+    let be = st.be(view);
+    let (force, ignore) = be.backend().persistence(st);
     st.x.force_persist |= force;
     st.x.ignore_persist |= ignore;
-    let be = st.be(view);
     if be.backend().cookie.is_none() {
         return;
     }

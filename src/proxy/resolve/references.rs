@@ -1,19 +1,43 @@
 //! Names of proxies and servers in expressions, rules and `default_backend`.
 
 use crate::config::suggest::closest;
+use crate::rules::{PageRef, ProxyRules};
 use crate::sample::{NameRef, NameRefs, ProxyIdx, RefKind, ServerIdx, Target};
 
-use super::super::{Proxy, ProxyId, Snapshot};
+use super::super::{ErrorPage, Proxy, ProxyId, Snapshot};
 use super::Cx;
 
 pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
     for i in 0..snapshot.proxies.len() {
         default_backend(cx, snapshot, i);
         let px = &snapshot.proxies[i];
+        if let Some(rules) = px.section.get::<ProxyRules>() {
+            for page in &rules.pages {
+                error_page(cx, page);
+            }
+        }
         let Some(refs) = px.section.get::<NameRefs>() else { continue };
         for r in &refs.list {
             reference(cx, snapshot, px, r);
         }
+    }
+}
+
+/// The page of an `http-errors` section that a rule answers with.
+fn error_page(cx: &mut Cx<'_>, page: &PageRef) {
+    let Some(section) = cx.error_sections.get(&page.section) else {
+        let message = format!("errorfiles : unknown http-errors section '{}'", page.section);
+        let near = closest(&page.section, cx.error_sections.keys().map(String::as_str));
+        let d = cx.diags.error(page.loc, message);
+        if let Some(best) = near {
+            d.help(format!("did you mean '{best}'?"));
+        }
+        return;
+    };
+    // Without a page of that status the proxy's own is shown.
+    let found = section.pages.iter().find(|(status, _)| *status == page.status);
+    if let Some(ErrorPage::Raw(bytes)) = found.map(|(_, p)| &**p) {
+        page.resolve(bytes.clone());
     }
 }
 
