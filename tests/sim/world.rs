@@ -116,8 +116,12 @@ pub fn run<F: Future<Output = ()> + 'static>(
 /// Connects to the proxy.
 pub async fn connect(port: u16) -> Option<Socket> {
     let addr = SockAddr::Ip(([127, 0, 0, 1], port).into());
-    Socket::connect(&addr, &ConnectOpts::default()).await.ok()
+    let limit = runtime::now() + PATIENCE;
+    runtime::timeout_at(limit, Socket::connect(&addr, &ConnectOpts::default())).await?.ok()
 }
+
+/// How long clients and origins wait for anything.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An origin: runs `serve` for each connection to `port`.
 pub fn origin<F: Future<Output = ()> + 'static>(port: u16, serve: impl Fn(Peer) -> F + 'static) {
@@ -142,10 +146,10 @@ impl Peer {
         Peer { socket, data: Vec::new(), ended: false }
     }
 
-    /// Reads once. False at the end, or when the connection broke.
+    /// Reads once. False at the end, when the connection broke, or when nothing came for long.
     pub async fn more(&mut self) -> bool {
-        match self.socket.recv().await {
-            Ok(buf) if !buf.is_empty() => {
+        match runtime::timeout_at(runtime::now() + PATIENCE, self.socket.recv()).await {
+            Some(Ok(buf)) if !buf.is_empty() => {
                 self.take(&buf);
                 true
             }

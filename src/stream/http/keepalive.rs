@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::Mono;
 use crate::net::RecvBuf;
-use crate::runtime::now;
+use crate::runtime::{now, wall};
 
 use super::super::state::{Session, after};
 use super::super::wait::until;
@@ -60,15 +60,32 @@ pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> 
     true
 }
 
-/// Waits for the first byte of a request. Empty lines before it are skipped and do not count.
+/// Waits for the first byte of a request.
 async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
+    loop {
+        match first_bytes(s).await {
+            Some(result) => return result,
+            None if s.client.send_pending() == 0 => return Err(Silence::TimedOut),
+            // The client still reads the answer: it is not idle yet.
+            None => flush(s).await,
+        }
+        if s.client.send_pending() > 0 {
+            return Err(Silence::TimedOut);
+        }
+        s.start = now();
+        s.start_wall = wall();
+    }
+}
+
+/// Empty lines before a request are skipped and do not count.
+async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
     let deadline = idle_deadline(s);
     let client = &s.client;
-    let worker = s.worker.clone();
+    let worker = &*s.worker;
     // Only between requests: a new connection is still served when the process stops.
     let between = s.exchanges > 0;
     let mut stop = std::pin::pin!(worker.stop.notified());
-    let received = until(&mut s.timer, deadline, |cx| {
+    until(&mut s.timer, deadline, |cx| {
         loop {
             match client.poll_recv(cx) {
                 Poll::Pending if between && worker.is_stopping() => return Poll::Ready(Err(Silence::Closed)),
@@ -87,8 +104,8 @@ async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
                 }
             }
         }
-    });
-    received.await.unwrap_or(Err(Silence::TimedOut))
+    })
+    .await
 }
 
 fn idle_deadline(s: &Session) -> Mono {
@@ -106,11 +123,20 @@ pub(in crate::stream) async fn close(s: &mut Session) {
     }
 }
 
+/// Waits until everything is sent, as long as the client takes something within `timeout client`.
 async fn flush(s: &mut Session) {
-    if s.client.send_pending() > 0 {
+    let mut pending = s.client.send_pending();
+    while pending > 0 {
         let deadline = after(s.view.proxy(s.frontend).timeouts.client);
         let client = &s.client;
-        let _ = until(&mut s.timer, deadline, |cx| client.poll_sent(cx, 0)).await;
+        if until(&mut s.timer, deadline, |cx| client.poll_sent(cx, 0)).await.is_some() {
+            return;
+        }
+        let left = s.client.send_pending();
+        if left >= pending {
+            return;
+        }
+        pending = left;
     }
 }
 

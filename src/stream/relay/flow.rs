@@ -127,8 +127,6 @@ enum Via {
         pipe: Pipe,
         /// Trickles in a row.
         trickles: u8,
-        /// A read is likely to find data, without asking for readiness first.
-        eager: bool,
     },
 }
 
@@ -396,7 +394,7 @@ impl Flow {
             Poll::Ready(Ok(())) => {
                 moved.destination = true;
                 if let Via::Pausing(pipe) = std::mem::replace(&mut self.via, Via::Copy) {
-                    self.via = Via::Splice { pipe, trickles: 0, eager: true };
+                    self.via = Via::Splice { pipe, trickles: 0 };
                 }
                 Poll::Ready(Step::Again)
             }
@@ -411,7 +409,7 @@ impl Flow {
         moved: &mut Moved,
         budget: &mut usize,
     ) -> Poll<Step> {
-        let Via::Splice { pipe, trickles, eager } = &mut self.via else { return Poll::Ready(Step::Again) };
+        let Via::Splice { pipe, trickles } = &mut self.via else { return Poll::Ready(Step::Again) };
         while pipe.held() > 0 {
             let held = pipe.held();
             match to.splice_out(pipe, held, false) {
@@ -442,23 +440,20 @@ impl Flow {
             self.leave_splice(from);
             return Poll::Ready(Step::Again);
         }
-        if !*eager {
-            match from.poll_readable(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(e)) => return Step::end(FlowEnd::ReadError(e)),
-                Poll::Ready(Ok(())) => {}
-            }
+        match from.poll_readable(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(e)) => return Step::end(FlowEnd::ReadError(e)),
+            Poll::Ready(Ok(())) => {}
         }
         let max = usize::try_from(self.body.opaque()).unwrap_or(usize::MAX).min(pipe.capacity());
         match from.splice_in(pipe, max) {
             Ok(0) => return Step::end(self.at_eof()),
             Ok(n) => {
                 moved.source = true;
-                *eager = n == max;
                 *trickles = if n < TRICKLE_BYTES { *trickles + 1 } else { 0 };
                 self.body.skip(n);
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => *eager = false,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => return Step::end(FlowEnd::ReadError(e)),
         }
         Poll::Ready(Step::Again)

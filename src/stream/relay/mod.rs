@@ -91,6 +91,10 @@ pub struct Relay<'a> {
     reported: (u64, u64),
 }
 
+/// A response is over when no more than this is left to send: the kernel takes so much at once from a client
+/// that reads at all, and waiting for the rest would cost each small response a wakeup.
+const SETTLED: usize = 16 * 1024;
+
 /// Bytes after which a running transfer is reported to the counters.
 const REPORT_BYTES: u64 = 1024 * 1024;
 
@@ -168,6 +172,8 @@ impl<'a> Relay<'a> {
             if self.is_over() {
                 return Poll::Ready(self.outcome);
             }
+            self.client_side.look(self.client.send_pending());
+            self.server_side.look(self.server.send_pending());
             timer.set(self.deadline());
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
@@ -212,12 +218,16 @@ impl<'a> Relay<'a> {
             }
         }
         if self.down_state == DirState::Draining {
-            match self.client.poll_sent(cx, 0) {
+            let tunnel = self.kind == Kind::Tunnel;
+            match self.client.poll_sent(cx, if tunnel { 0 } else { SETTLED }) {
                 Poll::Pending => {}
                 Poll::Ready(sent) => {
-                    let shut = sent.and_then(|()| self.client.shutdown_write());
                     self.touch(true, false);
-                    self.down_state = if shut.is_ok() { DirState::Closed } else { DirState::Broken };
+                    let done = sent.and_then(|()| if tunnel { self.client.shutdown_write() } else { Ok(()) });
+                    self.down_state = if done.is_ok() { DirState::Closed } else { DirState::Broken };
+                    if done.is_err() && !tunnel {
+                        self.fail(Cause::Client);
+                    }
                 }
             }
         }
@@ -235,8 +245,8 @@ impl<'a> Relay<'a> {
     /// What becomes of a direction whose flow ended.
     fn after(&mut self, end: FlowEnd, source: Cause, destination: Cause) -> DirState {
         match (end, self.kind) {
-            (FlowEnd::Complete, Kind::Message) | (FlowEnd::Eof, Kind::Message) => DirState::Closed,
-            (FlowEnd::Complete | FlowEnd::Eof, Kind::Tunnel) => DirState::Draining,
+            (FlowEnd::Complete | FlowEnd::Eof, Kind::Message) if source == Cause::Client => DirState::Closed,
+            (FlowEnd::Complete | FlowEnd::Eof, _) => DirState::Draining,
             (FlowEnd::WriteError(_), Kind::Message) if destination == Cause::Server => DirState::Broken,
             (FlowEnd::WriteError(_), _) => {
                 self.fail(destination);
@@ -327,6 +337,14 @@ impl<'a> Relay<'a> {
 }
 
 impl Side {
+    /// Notes what is left to send. A large queue that shrank is activity; a small one was taken at once.
+    fn look(&mut self, pending: usize) {
+        if pending < self.pending_seen && (pending > 0 || self.pending_seen > SETTLED) {
+            self.active = now();
+        }
+        self.pending_seen = pending;
+    }
+
     /// Whether the kernel took something since the last look; then the silence starts anew.
     fn progressed(&mut self, pending: usize, t: Mono) -> bool {
         let before = std::mem::replace(&mut self.pending_seen, pending);
