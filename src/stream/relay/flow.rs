@@ -230,12 +230,27 @@ impl Flow {
         moved: &mut Moved,
     ) -> Poll<FlowEnd> {
         let mut budget = TURN_BYTES;
+        let was_blocked = self.blocked;
+        let step = self.poll_steps(cx, from, to, moved, &mut budget);
+        // The source was not asked for anything in the meantime: its time begins now.
+        moved.source |= was_blocked && !self.blocked;
+        step
+    }
+
+    fn poll_steps(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Socket,
+        to: &Socket,
+        moved: &mut Moved,
+        budget: &mut usize,
+    ) -> Poll<FlowEnd> {
         loop {
             self.blocked = false;
             let step = match self.via {
                 Via::Copy => self.poll_copy(cx, from, to, moved),
                 Via::Pausing(_) => self.poll_pausing(cx, from, to, moved),
-                Via::Splice { .. } => self.poll_splice(cx, from, to, moved, &mut budget),
+                Via::Splice { .. } => self.poll_splice(cx, from, to, moved, budget),
             };
             match step {
                 Poll::Pending => return Poll::Pending,
