@@ -251,7 +251,14 @@ async fn client(seed: u64, requests: u64, strict: bool, answered: Rc<RefCell<u64
                 assert!(!strict || head.status() < 300, "status {} for {target}", head.status());
                 *answered.borrow_mut() += 1;
             }
-            None => assert!(!strict, "a cut body for {method:?} {target}: {:?} {:?} got {} at {:?}", head.framing(), String::from_utf8_lossy(head.received()), p.data.len(), runtime::now()),
+            None => assert!(
+                !strict,
+                "a cut body for {method:?} {target}: {:?} {:?} got {} at {:?}",
+                head.framing(),
+                String::from_utf8_lossy(head.received()),
+                p.data.len(),
+                runtime::now()
+            ),
         }
         let stays = !head.connection().close
             && (head.version() == haring::http::Version::HTTP_11 || head.connection().keep_alive);
