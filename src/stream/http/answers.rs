@@ -76,7 +76,8 @@ fn send(view: &View, st: &mut Stream<'_>, body: &[u8]) -> Next {
     if st.x.keep_client { Next::KeepAlive } else { Next::Linger }
 }
 
-fn after_response_rules(view: &View, st: &mut Stream<'_>) {
+/// `http-after-response`, on every response that a client gets.
+pub(in crate::stream) fn after_response_rules(view: &View, st: &mut Stream<'_>) {
     let (fe, be) = (st.s.frontend, st.x.backend);
     for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
         let rules = &view.plan(id).rules.http_after_response;

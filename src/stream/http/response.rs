@@ -32,10 +32,11 @@ pub(in crate::stream) async fn deliver(
 ) -> Next {
     logging::capture_response(view, st);
     settle(st, &up);
-    if let Some(next) = response_rules(view, st) {
+    if let Some(next) = response_rules(view, st).await {
         return next;
     }
     cookies(view, st);
+    answers::after_response_rules(view, st);
     let framing = st.x.response.framing();
     if framing == BodyLen::Tunnel && !may_switch(view, st) {
         st.note(Cause::Proxy, Phase::Headers);
@@ -79,9 +80,8 @@ fn count_response_error(view: &View, st: &Stream<'_>) {
 }
 
 /// Backend rules first, then the frontend's.
-fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
-    let sets: [fn(&ProxyRules) -> &RuleSet; 3] =
-        [|r| &r.tcp_response, |r| &r.http_response, |r| &r.http_after_response];
+async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
+    let sets: [fn(&ProxyRules) -> &RuleSet; 2] = [|r| &r.tcp_response, |r| &r.http_response];
     let (be, fe) = (st.x.backend, st.s.frontend);
     for set in sets {
         for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
@@ -89,9 +89,15 @@ fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
             if rules.is_empty() {
                 continue;
             }
-            let verdict = rules.run(&mut 0, st);
-            if let Some(next) = carry_out(view, st, id, verdict) {
-                return Some(next);
+            let mut at = 0;
+            let next = loop {
+                match rules.run(&mut at, st) {
+                    Verdict::Pause(time) => runtime::sleep(time).await,
+                    verdict => break carry_out(view, st, id, verdict),
+                }
+            };
+            if next.is_some() {
+                return next;
             }
         }
     }
