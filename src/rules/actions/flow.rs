@@ -48,7 +48,7 @@ pub const ACTIONS: &[Action] = &[
         "wait-for-body time <time> [ at-least <bytes> ]",
         wait_for_body,
     )
-        .doc("waits for the body, or a part of it"),
+    .doc("waits for the body, or a part of it"),
     Action::new("wait-for-handshake", Sets::HTTP_REQ, "wait-for-handshake", |_| effect(|_| {}))
         .no_effect("there is no early data to wait for"),
     Action::new("pause", REQ_RES, "pause { <timeout> | <expr> }", pause).doc("holds the message"),
