@@ -74,7 +74,7 @@ pub struct Keyword {
     pub name: &'static str,
     /// Where it may stand.
     pub sections: Sections,
-    /// Syntax as in the manual, with the keyword.
+    /// Syntax as in the manual: with the keyword, or the arguments alone.
     pub syntax: &'static str,
     /// One line of documentation.
     pub doc: &'static str,
@@ -98,7 +98,11 @@ impl Entry for Keyword {
         self.status
     }
     fn syntax(&self) -> String {
-        self.syntax.to_owned()
+        // Keywords that share their arguments with others may give those alone.
+        match self.syntax.starts_with(['<', '{']) {
+            true => format!("{} {}", self.name, self.syntax),
+            false => self.syntax.to_owned(),
+        }
     }
     fn doc(&self) -> &'static str {
         self.doc
