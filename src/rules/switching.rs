@@ -31,6 +31,16 @@ pub struct ServerRule {
     condition: Option<Condition>,
 }
 
+impl BackendRule {
+    /// The backend's name, when it is written and not computed.
+    pub fn target(&self) -> Option<&NameRef> {
+        match &self.name {
+            Name::Static(r) => Some(r),
+            Name::Dynamic(_) => None,
+        }
+    }
+}
+
 fn applies(c: Option<&Condition>, cx: &dyn MessageCx) -> bool {
     c.is_none_or(|c| c.eval(cx.ctx()))
 }

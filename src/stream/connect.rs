@@ -235,9 +235,7 @@ fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
     let live = &view.shared.live;
     if let Some(id) = switch::use_server(view, st) {
         let (_, index) = view.shared.snapshot.servers[id.index()];
-        if st.x.cookie.server.is_some() {
-            st.x.cookie.seen = crate::proxy::cookie::Seen::Unused;
-        }
+        st.x.cookie.overrule(index);
         st.x.force_persist |= !live.server(id).is_up();
         return Some(index);
     }

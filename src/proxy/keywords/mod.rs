@@ -14,7 +14,6 @@ mod frontend;
 mod general;
 mod legacy;
 mod options;
-mod persist;
 mod planned;
 mod server;
 mod server_check;
@@ -37,7 +36,6 @@ pub static TABLES: &[&[Keyword]] = &[
     cookie::KEYWORDS,
     server::KEYWORDS,
     source::KEYWORDS,
-    persist::KEYWORDS,
     errors::KEYWORDS,
     legacy::KEYWORDS,
     planned::KEYWORDS,

@@ -27,10 +27,16 @@ fn frontend(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, fe: &Frontend) {
         let message = format!("{} '{}' has no 'bind' directive.", kind_of(px), px.name);
         cx.diags.warning(px.loc, message).help("add one, or declare it as a backend if that was meant");
     }
-    let Some(target) = fe.default_backend else { return };
-    let be = snapshot.proxy(target);
-    let loc = fe.default_backend_name.as_ref().map_or(px.loc, |n| n.loc);
-    modes(cx, px, be, loc, "as its default backend");
+    if let Some(target) = fe.default_backend {
+        let loc = fe.default_backend_name.as_ref().map_or(px.loc, |n| n.loc);
+        modes(cx, px, snapshot.proxy(target), loc, "as its default backend");
+    }
+    let rules = px.section.get::<ProxyRules>();
+    for r in rules.iter().flat_map(|r| &r.use_backend).filter_map(|r| r.target()) {
+        if let Some(target) = r.proxy() {
+            modes(cx, px, &snapshot.proxies[target.0 as usize], r.loc, "in a 'use_backend' rule");
+        }
+    }
 }
 
 /// A frontend and a backend that it uses must speak the same protocol.

@@ -222,16 +222,36 @@ fn fullconn_is_a_tenth_of_the_frontends() {
 }
 
 #[test]
-fn persistence_rules_and_monitor_conditions_need_a_condition() {
+fn names_in_rules_are_found_or_reported() {
+    let s = good(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:1\n use_backend b if { nbsrv(b) gt 0 }\nbackend b\n \
+         use-server s if TRUE\n server s 127.0.0.1:80\n",
+    ));
+    let refs = s.frontend("f").unwrap().section.get::<crate::sample::NameRefs>().expect("two names");
+    let b = s.backend("b").unwrap().id.0;
+    assert!(refs.list.iter().all(|r| r.proxy().map(|p| p.0) == Some(b)), "{refs:?}");
     let m = messages(&with_timeouts(
-        "backend b\n force-persist\n ignore-persist if TRUE\n server s 127.0.0.1:80\n\
-         frontend f\n bind 127.0.0.1:1\n monitor fail\n monitor-uri /x\n",
+        "frontend f\n bind 127.0.0.1:1\n use_backend web1 if TRUE\n use_backend f if { nbsrv(nope) 1 }\n\
+         backend web\n use-server x if TRUE\n server s 127.0.0.1:80\n",
     ));
     assert_eq!(
         m,
         [
-            "E7: 'force-persist' expects 'if' or 'unless' followed by a condition",
-            "E12: 'monitor fail' expects 'if' or 'unless' followed by a condition",
+            "E8: proxy 'f': unable to find required backend 'web1'.",
+            "E9: proxy 'f': unable to find required backend 'f'.",
+            "E9: proxy 'f': unable to find required backend 'nope'.",
+            "E11: proxy 'web': unable to find required server 'x'.",
         ]
+    );
+}
+
+#[test]
+fn modes_of_backends_in_rules_must_agree() {
+    let m = messages(&with_timeouts(
+        "frontend f\n bind 127.0.0.1:1\n use_backend b if TRUE\nbackend b\n mode tcp\n server s 127.0.0.1:80\n",
+    ));
+    assert_eq!(
+        m,
+        ["E8: http frontend 'f' tries to use incompatible tcp backend 'b' in a 'use_backend' rule."]
     );
 }
