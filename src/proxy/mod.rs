@@ -41,4 +41,4 @@ pub use options::{
 };
 pub use resolve::resolve;
 pub use server::{Server, SourceAddr, SourceSpec, UseSource};
-pub use snapshot::{Backend, Frontend, Proxy, Snapshot};
+pub use snapshot::{Backend, Frontend, PersistRule, Proxy, Snapshot};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acl::Condition;
 use crate::base::addr::AddrSpec;
 use crate::config::Loc;
 
@@ -15,6 +16,7 @@ use super::cookie::CookieConf;
 use super::listener::ListenerSocket;
 use super::options::{ConnOptions, ErrorPage, ForwardedFor, HttpClose, HttpReuse, Mode, RetryOn, Timeouts};
 use super::server::SourceSpec;
+use super::snapshot::PersistRule;
 
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ pub struct RawFrontend {
     pub monitor_uri: Option<Vec<u8>>,
     pub monitor_net: Option<(IpAddr, u8)>,
     pub max_session_srv_conns: Option<u32>,
+    pub monitor_fail: Vec<Condition>,
 }
 
 /// The server side as written.
@@ -115,6 +118,7 @@ pub struct RawBackend {
     pub source: Option<SourceSpec>,
     pub dispatch: Option<At<AddrSpec>>,
     pub transparent: bool,
+    pub persist_rules: Vec<PersistRule>,
 }
 
 /// One error page as written.

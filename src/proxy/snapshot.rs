@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::acl::Condition;
 use crate::base::SockAddr;
 use crate::config::{Loc, Section};
+use crate::sample::Ctx;
 
 use super::balance::BalanceConf;
 use super::cookie::CookieConf;
@@ -82,6 +84,8 @@ pub struct Frontend {
     pub monitor_uri: Option<Vec<u8>>,
     /// `monitor-net`: network and prefix length in bits.
     pub monitor_net: Option<(std::net::IpAddr, u8)>,
+    /// `monitor fail`: when one of these holds, the `monitor-uri` is answered with 503.
+    pub monitor_fail: Vec<Condition>,
     /// `max-session-srv-conns`: idle server connections one client connection may own.
     pub max_session_srv_conns: u32,
 }
@@ -98,6 +102,8 @@ pub struct Backend {
     pub(super) cookie_loc: Option<Loc>,
     /// `option persist`: follow the cookie to a server that is down.
     pub persist: bool,
+    /// `force-persist` and `ignore-persist`, in order: see [`Backend::persistence`].
+    pub persist_rules: Vec<PersistRule>,
     /// `retries`.
     pub retries: u32,
     /// `retry-on`.
@@ -179,7 +185,31 @@ impl Frontend {
     }
 }
 
+/// `force-persist` or `ignore-persist`.
+#[derive(Clone, Debug)]
+pub struct PersistRule {
+    /// True: follow the cookie to a server that is down; false: do not look at the cookie.
+    pub force: bool,
+    /// When.
+    pub condition: Condition,
+}
+
+impl Frontend {
+    /// True when the `monitor-uri` must be answered with 503.
+    pub fn monitor_fails(&self, cx: &dyn Ctx) -> bool {
+        self.monitor_fail.iter().any(|c| c.eval(cx))
+    }
+}
+
 impl Backend {
+    /// What the first matching rule says about persistence: (forced, ignored).
+    pub fn persistence(&self, cx: &dyn Ctx) -> (bool, bool) {
+        match self.persist_rules.iter().find(|r| r.condition.eval(cx)) {
+            None => (false, false),
+            Some(r) => (r.force, !r.force),
+        }
+    }
+
     /// The server of that name and its position.
     pub fn server(&self, name: &str) -> Option<&Server> {
         self.servers.iter().find(|s| s.name == name)

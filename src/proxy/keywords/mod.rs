@@ -14,6 +14,7 @@ mod frontend;
 mod general;
 mod legacy;
 mod options;
+mod persist;
 mod planned;
 mod server;
 mod server_check;
@@ -36,6 +37,7 @@ pub static TABLES: &[&[Keyword]] = &[
     cookie::KEYWORDS,
     server::KEYWORDS,
     source::KEYWORDS,
+    persist::KEYWORDS,
     errors::KEYWORDS,
     legacy::KEYWORDS,
     planned::KEYWORDS,

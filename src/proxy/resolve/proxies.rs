@@ -104,6 +104,7 @@ fn frontend(cx: &mut Cx<'_>, px: &Proxy, raw: RawFrontend, snapshot: &mut Snapsh
         rate_limit: raw.rate_limit,
         monitor_uri: raw.monitor_uri,
         monitor_net: raw.monitor_net,
+        monitor_fail: raw.monitor_fail,
         max_session_srv_conns: raw.max_session_srv_conns.unwrap_or(5),
     }
 }
@@ -120,6 +121,7 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, raw: RawBackend, snapshot: &mut Snapshot
         cookie_loc: raw.cookie.as_ref().map(|c| c.loc),
         cookie: raw.cookie.map(|c| CookieConf { dynamic_key: key, ..c.value }),
         persist: raw.persist,
+        persist_rules: raw.persist_rules,
         retries: raw.retries.unwrap_or(RETRIES),
         retry_on: raw.retry_on.map_or(RetryOn::CONN_FAILURE, |r| r.value),
         redispatch: raw.redispatch.unwrap_or(0),
