@@ -8,6 +8,7 @@ mod internal;
 mod payload;
 mod request;
 mod response;
+mod tls;
 mod tls_hello;
 pub(crate) mod url;
 
@@ -21,6 +22,7 @@ pub const TABLES: &[&[Fetch]] = &[
     internal::FETCHES,
     constant::FETCHES,
     conn::FETCHES,
+    tls::FETCHES,
     payload::FETCHES,
     request::FETCHES,
     response::FETCHES,
