@@ -264,8 +264,8 @@ fn balanced(view: &View, st: &Stream<'_>, avoid: Option<usize>) -> Pick {
 
 /// Waits in a queue. True: `st.x.slot` is taken; false: choose again.
 async fn wait_in_queue(view: &View, st: &mut Stream<'_>, mut ticket: Ticket) -> Result<bool, NoServer> {
-    st.x.srv_queue += u64::from(ticket.ahead_in_server);
-    st.x.be_queue += u64::from(ticket.ahead_in_backend);
+    st.x.srv_queue += u64::from(ticket.place_in_server);
+    st.x.be_queue += u64::from(ticket.place_in_backend);
     let be = st.be(view);
     let limit = st.x.overrides.queue.or(be.timeouts.queue());
     let abort = be.http.abortonclose;

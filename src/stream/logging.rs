@@ -168,7 +168,7 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
     let unix = LogAddr::Unix { id: listener.uuid };
     let srv = st.srv(view);
     let http = st.fe(view).mode == Mode::Http || x.has_request || st.s.tcp_http;
-    let cookie = [x.cookie.seen.log_char(), x.cookie_done.log_char()];
+    let cookie = cookie_letters(view, st);
     LogFields {
         accept_wall: x.start_wall,
         timeline: x.times,
@@ -205,6 +205,14 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
         request_counter: x.number,
         ..LogFields::default()
     }
+}
+
+/// The last two characters of the termination state. A backend with a cookie always says something.
+fn cookie_letters(view: &View, st: &Stream<'_>) -> [u8; 2] {
+    let x = &st.x;
+    let has_cookie = st.be(view).backend.as_ref().is_some_and(|b| b.cookie.is_some());
+    let or_none = |c: u8| if has_cookie && c == b'-' { b'N' } else { c };
+    [or_none(x.cookie.seen.log_char()), or_none(x.cookie_done.log_char())]
 }
 
 fn request_line<'a>(view: &View, st: &'a Stream<'_>) -> Option<&'a [u8]> {

@@ -83,10 +83,10 @@ impl Drop for Slot {
 
 /// A place in a queue. Dropping it leaves the queue.
 pub struct Ticket {
-    /// Requests that were ahead in the server's queue (`srv_queue` of the log).
-    pub ahead_in_server: u32,
-    /// Requests that were ahead in the backend's queue (`backend_queue` of the log).
-    pub ahead_in_backend: u32,
+    /// Position in the server's queue, from 1; 0 when it waits for any server (`srv_queue` of the log).
+    pub place_in_server: u32,
+    /// Position in the backend's queue, from 1; 0 when it waits for one server (`backend_queue` of the log).
+    pub place_in_backend: u32,
     queues: Arc<Queues>,
     proxy: ProxyId,
     place: Place,
@@ -167,11 +167,11 @@ impl Queues {
         waiting.arrivals += 1;
         let place = (class, waiting.arrivals);
         let be = &self.live.backend(px.id).queued;
-        let mut ahead = (0, be.get());
+        let mut position = (0, be.get() + 1);
         match server {
             Some(i) => {
                 let queued = &self.live.server(px.backend().servers[i].id).queued;
-                ahead = (queued.get(), 0);
+                position = (queued.get() + 1, 0);
                 queued.inc();
                 waiting.own_queue(i).insert(place, Arc::clone(&waiter));
             }
@@ -187,8 +187,8 @@ impl Queues {
         }
         drop(waiting);
         Ticket {
-            ahead_in_server: ahead.0,
-            ahead_in_backend: ahead.1,
+            place_in_server: position.0,
+            place_in_backend: position.1,
             queues: Arc::clone(self),
             proxy: px.id,
             place,

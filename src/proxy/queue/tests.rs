@@ -73,7 +73,7 @@ fn in_the_order_of_arrival() {
     let mut one = wait(q.enter(px, Some(0), false));
     let mut two = wait(q.enter(px, None, false));
     let mut three = wait(q.enter(px, Some(0), true));
-    assert_eq!((one.ahead_in_server, two.ahead_in_backend, three.ahead_in_server), (0, 0, 1));
+    assert_eq!((one.place_in_server, two.place_in_backend, three.place_in_server), (1, 1, 2));
     assert_eq!((live.server(ServerId(0)).queued.get(), live.backend(px.id).queued.get()), (2, 1));
     assert!(poll(&mut one, &b).is_none() && poll(&mut two, &b).is_none() && poll(&mut three, &b).is_none());
     drop(first);

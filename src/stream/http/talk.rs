@@ -389,7 +389,7 @@ fn no_response(view: &View, st: &mut Stream<'_>, missing: Missing) -> Next {
         }
         Missing::ClientJunk => {
             c.frontends[st.s.frontend.index()].req_errors.inc();
-            st.note(Cause::Proxy, Phase::Request);
+            st.note(Cause::Proxy, Phase::Headers);
             st.x.keep_client = false;
             answers::error(view, st, 400)
         }
