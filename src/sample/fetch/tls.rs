@@ -23,10 +23,12 @@ pub const FETCHES: &[Fetch] = &[
         .doc("whether the client has a certificate in its session"),
     Fetch::new("ssl_fc_err", Type::Int, CLIENT, |_, _| None).doc("last TLS error of the client connection"),
     Fetch::new("ssl_fc_err_str", Type::Str, CLIENT, |_, _| None).doc("the same as text"),
-    Fetch::new("ssl_c_err", Type::Int, CLIENT, |_, _| None).doc("result of verifying the client's certificate"),
+    Fetch::new("ssl_c_err", Type::Int, CLIENT, |_, _| None)
+        .doc("result of verifying the client's certificate"),
     Fetch::new("ssl_c_ca_err", Type::Int, CLIENT, |_, _| None)
         .doc("result of verifying the authorities of the client's certificate"),
-    Fetch::new("ssl_c_verify", Type::Int, CLIENT, |_, _| None).doc("result of verifying the client's certificate"),
+    Fetch::new("ssl_c_verify", Type::Int, CLIENT, |_, _| None)
+        .doc("result of verifying the client's certificate"),
     Fetch::new("ssl_fc_sni", Type::Str, CLIENT, |_, _| None).doc("server name in the client's TLS hello"),
     Fetch::new("ssl_fc_protocol", Type::Str, CLIENT, |_, _| None).doc("TLS version of the client connection"),
     Fetch::new("ssl_fc_cipher", Type::Str, CLIENT, |_, _| None).doc("TLS cipher of the client connection"),
