@@ -18,6 +18,7 @@ mod report;
 mod start;
 mod version;
 mod worker;
+mod wrapper;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -63,6 +64,12 @@ fn run(program: &str, args: &Args) -> ExitCode {
     if args.check {
         return checked(args, &ready);
     }
+    if args.master_worker || args.master_worker_notify {
+        messages::alert(
+            "master-worker mode (-W, -Ws) is not implemented yet: run without it, or use haring-systemd-wrapper.",
+        );
+        return ExitCode::FAILURE;
+    }
     start::start(args, ready)
 }
 
@@ -95,5 +102,5 @@ fn information(program: &str, args: &Args) -> Option<String> {
 
 /// Entry point of `haring-systemd-wrapper`.
 pub fn wrapper_main() -> ExitCode {
-    ExitCode::SUCCESS
+    wrapper::main()
 }

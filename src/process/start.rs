@@ -74,8 +74,8 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let needs = needs(&snapshot, &global, &sockets, threads);
     let limits = limits::apply(&global, args, needs).map_err(one)?;
     let pidfile = daemon::PidFile::open(args, &global)?;
-    let background =
-        (args.daemon || global.process.daemon) && !(args.debug || args.foreground || global.process.debug);
+    let background = (args.daemon || global.process.daemon)
+        && !(args.debug || args.foreground || args.foreground_service || global.process.debug);
     if background && daemon::detach().map_err(one)? == daemon::Side::Parent {
         return Ok(Prepared::Parent);
     }
