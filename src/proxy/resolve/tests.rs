@@ -255,3 +255,18 @@ fn modes_of_backends_in_rules_must_agree() {
         ["E8: http frontend 'f' tries to use incompatible tcp backend 'b' in a 'use_backend' rule."]
     );
 }
+
+#[test]
+fn persistence_rules_and_monitor_conditions_need_a_condition() {
+    let m = messages(&with_timeouts(
+        "backend b\n force-persist\n ignore-persist if TRUE\n server s 127.0.0.1:80\n\
+         frontend f\n bind 127.0.0.1:1\n monitor fail\n monitor-uri /x\n",
+    ));
+    assert_eq!(
+        m,
+        [
+            "E7: 'force-persist' expects 'if' or 'unless' followed by a condition",
+            "E12: 'monitor fail' expects 'if' or 'unless' followed by a condition",
+        ]
+    );
+}
