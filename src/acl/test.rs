@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::config::known;
 use crate::config::{Loc, Word, suggest};
 use crate::sample::{Ctx, Expr, ExprCx, Sample, Type};
 
@@ -111,6 +112,12 @@ fn parse_criterion(cx: &mut ExprCx<'_>, word: &Word) -> Option<(Expr, Option<Met
     let end = text.iter().position(|c| matches!(c, b'(' | b',')).unwrap_or(text.len());
     let name = String::from_utf8_lossy(&text[..end]).into_owned();
     let Some((fetch, method)) = derived::find(cx.tables, &name) else {
+        let manual = known::unsupported("fetch", "sample fetch", &name)
+            .or_else(|| known::unsupported("acl-derivative", "ACL criterion", &name));
+        if let Some(message) = manual {
+            cx.diags.error(word.sub(0, end), message);
+            return None;
+        }
         let hint = derived::split_hint(cx.tables, &name).or_else(|| {
             let fetches = cx.tables.all::<crate::sample::Fetch>();
             let derived: Vec<String> = derived::names().collect();

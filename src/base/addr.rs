@@ -311,6 +311,9 @@ mod parse {
         if text.is_empty() {
             return Err(err("an address is missing", (0, 0)));
         }
+        if text.starts_with("rhttp@") {
+            return Err(err("reverse HTTP ('rhttp@') is known, but not supported yet", (0, text.len())));
+        }
         let (transport, mut prefix, at) = cut_prefix(text);
         let rest = &text[at..];
         let all = (0, text.len());

@@ -99,6 +99,13 @@ pub fn section_keywords(name: &str) -> impl Iterator<Item = &'static Known> {
     index.get(name).into_iter().flatten().copied()
 }
 
+/// What to say about `name`, a word of the kind `kind` that no table has, if a manual knows it: that it is
+/// supported not yet, rather than unknown. `what` is the kind in words.
+pub fn unsupported(kind: &str, what: &str, name: &str) -> Option<String> {
+    let known = all().iter().find(|k| k.kind == kind && k.name == name)?;
+    Some(format!("{what} '{name}' is known (HAProxy {}), but not supported yet", known.era()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +126,11 @@ mod tests {
         assert_eq!(k.era(), "1.5 to 3.x");
         assert_eq!(find("global", "cpu-policy").sections(), Some(Sections::GLOBAL));
         assert_eq!(find("fetch", "src").sections(), None);
+        assert_eq!(
+            unsupported("fetch", "sample fetch", "fc_err_str").as_deref(),
+            Some("sample fetch 'fc_err_str' is known (HAProxy 3.x), but not supported yet")
+        );
+        assert_eq!(unsupported("fetch", "sample fetch", "nothing_like_it"), None);
         assert!(section_keywords("option httplog").count() > 0);
         assert!(section_keywords("nameserver").any(|k| k.sections() == Some(Sections::RESOLVERS)));
     }

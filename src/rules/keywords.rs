@@ -2,7 +2,7 @@
 
 use crate::acl::Condition;
 use crate::base::duration::Unit;
-use crate::config::{Keyword, ParseCx, Sections, Status, Word, suggest};
+use crate::config::{Keyword, ParseCx, Sections, Status, Word, known, suggest};
 use crate::sample::ExprCx;
 
 use super::ProxyRules;
@@ -145,7 +145,8 @@ fn find(cx: &mut ParseCx<'_>, set: Sets, word: &Word) -> Option<(&'static Action
         let message = if elsewhere {
             format!("'{name}' is no action of '{}'", set.keyword())
         } else {
-            format!("'{}' does not know the action '{name}'", set.keyword())
+            known::unsupported("action", "action", &name)
+                .unwrap_or_else(|| format!("'{}' does not know the action '{name}'", set.keyword()))
         };
         let d = cx.diags.error(word.loc, message);
         if let Some(n) = near {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::known;
 use crate::config::{Diagnostics, Entry, LoadState, Loc, ParseCx, Section, Tables, Word, suggest};
 
 use super::{
@@ -148,8 +149,13 @@ impl Expr {
             return None;
         }
         let Some(fetch) = cx.tables.find::<Fetch>(&name) else {
+            let here = loc_at(text, loc, 0, end);
+            if let Some(message) = known::unsupported("fetch", "sample fetch", &name) {
+                cx.diags.error(here, message);
+                return None;
+            }
             let near = did_you_mean(&name, cx.tables.all::<Fetch>().iter().map(|f| f.name));
-            let d = cx.diags.error(loc_at(text, loc, 0, end), format!("unknown sample fetch '{name}'"));
+            let d = cx.diags.error(here, format!("unknown sample fetch '{name}'"));
             if let Some(h) = near {
                 d.help(h);
             }
@@ -311,6 +317,10 @@ fn parse_steps(
         let name = String::from_utf8_lossy(&text[at..end]).into_owned();
         let here = loc_at(text, loc, at, end - at);
         let Some(converter) = cx.tables.find::<Converter>(&name) else {
+            if let Some(message) = known::unsupported("converter", "converter", &name) {
+                cx.diags.error(here, message);
+                return None;
+            }
             let near = did_you_mean(&name, cx.tables.all::<Converter>().iter().map(|c| c.name));
             let what = if name.is_empty() {
                 "a converter is expected after ','".to_owned()

@@ -63,7 +63,11 @@ pub fn parse_bind_options(cx: &mut ParseCx<'_>, options: &mut BindOptions) {
     while let Some(w) = cx.next() {
         let text = w.text();
         let Some(opt) = cx.tables.find::<BindOption>(&text) else {
-            let message = format!("'{}' : unknown keyword '{text}'.", cx.keyword());
+            let bare = text.split('(').next().unwrap_or(&text);
+            let message = match crate::config::known::unsupported("bind", "option", bare) {
+                Some(message) => format!("'{}' : {message}", cx.keyword()),
+                None => format!("'{}' : unknown keyword '{text}'.", cx.keyword()),
+            };
             let names = cx.tables.all::<BindOption>().iter().map(|o| o.name);
             let best = crate::config::suggest::closest(&text, names);
             let d = cx.diags.error(w.loc, message);

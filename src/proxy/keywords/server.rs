@@ -1,6 +1,6 @@
 //! `server`, `default-server`, `server-template`.
 
-use crate::base::addr::AddrRules;
+use crate::base::addr::{AddrRules, AddrSpec, Family, Host, Ports};
 use crate::config::{Keyword, Loc, ParseCx, Sections, Status, Word};
 
 use super::super::raw::{At, RawServer, ServerOptions};
@@ -70,11 +70,14 @@ fn number_range(text: &str) -> Option<(u32, u32)> {
 
 fn add(cx: &mut ParseCx<'_>, name: &Word, addr: &Word, template: Option<(u32, u32)>) {
     let loc = cx.dir.loc;
-    let mut ok = valid_name(cx, name);
-    let spec = cx.addr(addr, AddrRules::SERVER);
+    if !valid_name(cx, name) {
+        return;
+    }
+    // A server with a mistake is remembered all the same, so that what refers to it is not reported as well.
+    let nowhere = AddrSpec { host: Host::Any(Family::Any), ports: Ports::None, transport: None };
+    let spec = cx.addr(addr, AddrRules::SERVER).unwrap_or(nowhere);
     let mut options = raw(cx).back.default_server.clone();
-    ok &= parse_options(cx, &mut options, false);
-    let Some(spec) = spec.filter(|_| ok) else { return };
+    parse_options(cx, &mut options, false);
     let server = RawServer {
         name: At::new(name.text().into_owned(), name.loc),
         addr: At::new(spec, addr.loc),
@@ -94,13 +97,11 @@ fn valid_name(cx: &mut ParseCx<'_>, name: &Word) -> bool {
     false
 }
 
-fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: bool) -> bool {
-    let before = cx.diags.list.len();
+fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: bool) {
     while let Some(w) = cx.next() {
         let text = w.text();
         let Some(opt) = cx.tables.find::<ServerOption>(&text) else {
-            unknown_option(cx, w, is_default);
-            return false;
+            return unknown_option(cx, w, is_default);
         };
         if is_default && opt.server_only {
             let message = format!("'{}' option is not accepted in default-server sections.", opt.name);
@@ -109,15 +110,17 @@ fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: 
         report_status(cx, w, opt.status);
         (opt.parse)(cx, w, options);
     }
-    let error = |d: &crate::config::Diagnostic| d.severity == crate::config::Severity::Alert;
-    !cx.diags.list[before..].iter().any(error)
 }
 
 fn unknown_option(cx: &mut ParseCx<'_>, w: &Word, is_default: bool) {
     let text = w.text();
     let names = cx.tables.all::<ServerOption>().iter().map(|o| o.name);
     let best = crate::config::suggest::closest(&text, names);
-    let message = format!("'{}' : unknown keyword '{text}'.", cx.keyword());
+    let bare = text.split('(').next().unwrap_or(&text);
+    let message = match crate::config::known::unsupported("server", "option", bare) {
+        Some(message) => format!("'{}' : {message}", cx.keyword()),
+        None => format!("'{}' : unknown keyword '{text}'.", cx.keyword()),
+    };
     let looks_like_addr = text.contains(':') || text.contains('.');
     let loc: Loc = w.loc;
     let d = cx.diags.error(loc, message);
