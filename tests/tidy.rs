@@ -201,7 +201,8 @@ fn keywords_are_documented() {
 fn a_keyword_has_one_meaning_in_each_section() {
     let listing = haring::registry::tables().listing();
     let mut seen: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-    for e in &listing {
+    // An action may be one thing among request rules and another among response rules.
+    for e in listing.iter().filter(|e| e.kind != "action") {
         let mask = e.sections.map_or(u32::MAX, |s| s.0);
         let slot = seen.entry((e.kind, e.name)).or_default();
         assert_eq!(*slot & mask, 0, "{} '{}' is registered twice for the same section", e.kind, e.name);
