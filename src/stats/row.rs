@@ -458,6 +458,7 @@ fn times(row: &mut Row, [queue, connect, response, total]: [crate::proxy::live::
 fn algorithm(algorithm: &Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Hash(_) => "hash",
+        Algorithm::RdpCookie(_) => "rdp-cookie",
         Algorithm::RoundRobin => "roundrobin",
         Algorithm::StaticRr => "static-rr",
         Algorithm::LeastConn => "leastconn",

@@ -389,4 +389,8 @@ impl KeySource for Stream<'_> {
     fn body(&self) -> Option<&[u8]> {
         (!self.x.payload.is_empty()).then_some(self.x.payload.as_slice())
     }
+
+    fn context(&self) -> Option<&dyn Ctx> {
+        Some(self)
+    }
 }

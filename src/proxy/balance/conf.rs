@@ -56,6 +56,8 @@ pub enum Algorithm {
     },
     /// Hash of a sample expression.
     Hash(HashExpr),
+    /// Hash of a cookie of the RDP protocol.
+    RdpCookie(HashExpr),
     /// Random, the least loaded of several draws.
     Random {
         /// How many servers are drawn.
@@ -75,6 +77,7 @@ impl Algorithm {
                 | Algorithm::UrlParam { .. }
                 | Algorithm::Header { .. }
                 | Algorithm::Hash(_)
+                | Algorithm::RdpCookie(_)
         )
     }
 

@@ -26,7 +26,7 @@ pub(super) fn of(conf: &BalanceConf, from: &dyn KeySource) -> Option<u32> {
             let value = if *domain_only { main_domain(value) } else { value };
             (!value.is_empty()).then(|| bytes(conf, value))
         }
-        Algorithm::Hash(expr) => {
+        Algorithm::Hash(expr) | Algorithm::RdpCookie(expr) => {
             let value = to_bin(expr.0.eval(from.context()?)?)?;
             Some(bytes(conf, &value))
         }

@@ -360,3 +360,49 @@ proptest! {
         }
     }
 }
+
+/// A context with nothing but a payload.
+struct Bytes<'a>(&'a [u8]);
+
+impl crate::sample::Ctx for Bytes<'_> {
+    fn now(&self) -> Mono {
+        Mono(0)
+    }
+    fn wall(&self) -> crate::base::time::Wall {
+        crate::base::time::Wall(0)
+    }
+    fn request_payload(&self) -> Option<&[u8]> {
+        Some(self.0)
+    }
+    fn src(&self) -> Option<std::net::SocketAddr> {
+        "192.0.2.7:1".parse().ok()
+    }
+}
+
+impl KeySource for Bytes<'_> {
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
+    fn uri(&self) -> Option<&[u8]> {
+        None
+    }
+    fn header(&self, _name: &[u8]) -> Option<&[u8]> {
+        None
+    }
+    fn body(&self) -> Option<&[u8]> {
+        None
+    }
+    fn context(&self) -> Option<&dyn crate::sample::Ctx> {
+        Some(self)
+    }
+}
+
+#[test]
+fn expressions_are_hashed() {
+    let f = Farm::new(&["balance hash src", "hash-type map-based crc32"], &["", ""]);
+    assert_eq!(key(f.px(), &Bytes(b"")), Some(crate::base::hash::crc32(&[192, 0, 2, 7])));
+    let rdp = Farm::new(&["balance rdp-cookie"], &["", ""]);
+    let packet = b"\x03\x00\x00\x2a\x25\xe0\x00\x00\x00\x00\x00Cookie: mstshash=alice\r\n\x01\x00\x08\x00\x00\x00\x00\x00";
+    assert_eq!(key(rdp.px(), &Bytes(packet)), Some(crate::base::hash::sdbm(b"alice")));
+    assert_eq!(key(rdp.px(), &Bytes(b"GET /")), None);
+}

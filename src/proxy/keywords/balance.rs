@@ -110,7 +110,12 @@ fn algorithm(cx: &mut ParseCx<'_>, w: &Word) -> Option<Algorithm> {
             }
         },
         ("hash", None) => hash(cx),
-        ("rdp-cookie" | "log-hash", _) => {
+        ("rdp-cookie", Some("")) => {
+            cx.error(w.loc, "balance rdp-cookie : missing cookie name.").help("balance rdp-cookie(mstshash)");
+            None
+        }
+        ("rdp-cookie", name) => rdp_cookie(cx, w, name.unwrap_or("mstshash")),
+        ("log-hash", _) => {
             cx.error(w.loc, format!("'balance {name}' is not implemented yet"));
             cx.rest();
             None
@@ -125,6 +130,8 @@ fn algorithm(cx: &mut ParseCx<'_>, w: &Word) -> Option<Algorithm> {
                 "uri",
                 "url_param",
                 "hdr(name)",
+                "hash",
+                "rdp-cookie",
                 "random",
                 "sticky",
             ];
@@ -173,6 +180,12 @@ fn hash(cx: &mut ParseCx<'_>) -> Option<Algorithm> {
         return None;
     }
     Some(Algorithm::Hash(HashExpr(expr)))
+}
+
+fn rdp_cookie(cx: &mut ParseCx<'_>, w: &Word, name: &str) -> Option<Algorithm> {
+    let fetch = Word { bytes: format!("req.rdp_cookie({name})").into_bytes(), loc: w.loc };
+    let expr = Expr::parse(&mut ExprCx::of(cx, Place::BALANCE), &fetch)?;
+    Some(Algorithm::RdpCookie(HashExpr(expr)))
 }
 
 fn positive(cx: &mut ParseCx<'_>, name: &str) -> Option<usize> {
