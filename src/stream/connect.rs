@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::net::{ConnectOpts, SockAddr, Socket, Source};
 use crate::proxy::balance::{self, Pick, Request};
+use crate::proxy::cookie::Seen;
 use crate::proxy::pool::may_reuse;
 use crate::proxy::queue::{Entered, Granted, Ticket};
 use crate::proxy::{HttpReuse, Server, UseSource};
@@ -107,6 +108,10 @@ async fn again(view: &View, st: &mut Stream<'_>, failure: Attempt) -> Result<(),
         st.note(Cause::Client, Phase::Connect);
         return Err(NoServer::ClientLeft);
     }
+    if retry == Retry::Elsewhere {
+        // A new choice ends with the wait, also when it is the same server again.
+        st.x.times.queue = Some(now());
+    }
     Ok(())
 }
 
@@ -143,6 +148,10 @@ pub(super) async fn elsewhere(view: &View, st: &mut Stream<'_>) -> Result<bool, 
         c.servers[id.index()].retries.inc();
         if other {
             st.x.redispatched = true;
+            if st.x.cookie.seen == Seen::Valid {
+                // As the reference logs it: the server that the cookie names counts as down.
+                st.x.cookie.seen = Seen::Down;
+            }
             c.servers[id.index()].redispatches.inc();
             c.backends[st.x.backend.index()].redispatches.inc();
         }

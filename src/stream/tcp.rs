@@ -46,6 +46,7 @@ pub(super) async fn serve(s: &mut Session) {
         Then::Close => {
             logging::finish(&view, &mut st);
             st.end();
+            take_unread(s).await;
             keepalive::close(s).await;
         }
         Then::Abort => {
@@ -54,6 +55,15 @@ pub(super) async fn serve(s: &mut Session) {
             s.reset = true;
         }
     }
+}
+
+/// Takes what the client sent and nobody read: a close with unread data would reset the connection.
+async fn take_unread(s: &mut Session) {
+    s.client.arm_recv();
+    runtime::yield_now().await;
+    while let Some(Ok(buf)) = s.client.try_recv()
+        && !buf.is_empty()
+    {}
 }
 
 async fn session(view: &View, st: &mut Stream<'_>) -> Then {

@@ -2,6 +2,7 @@
 
 pub(super) mod answers;
 pub(super) mod body;
+mod cacheable;
 pub(super) mod exchange;
 pub(super) mod keepalive;
 pub(super) mod request;

@@ -9,7 +9,7 @@ use crate::http1::connection::{BodyForm, Persistence, check_switch, rewrite_resp
 use crate::http1::{Relax, write_response};
 use crate::log::Step;
 use crate::proxy::cookie::{self, Edit, Exchange as CookieExchange};
-use crate::proxy::{HttpClose, HttpReuse, ProxyId};
+use crate::proxy::{HttpClose, HttpReuse};
 use crate::rules::{ProxyRules, RuleSet, Verdict};
 use crate::runtime::{self, wall};
 
@@ -19,6 +19,7 @@ use super::super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
 use super::super::state::Stream;
 use super::super::termination::{Cause, Phase};
 use super::super::worker::View;
+use super::cacheable::Cacheable;
 use super::request::close_mode;
 use super::talk::{Upload, drain_upload, settle};
 use super::{Next, answers};
@@ -34,6 +35,12 @@ pub(in crate::stream) async fn deliver(
     settle(st, &up);
     if let Some(next) = response_rules(view, st).await {
         return next;
+    }
+    if st.be(view).http.checkcache && leaks_cookie(st) {
+        count_denied(view, st);
+        st.note(Cause::Proxy, Phase::Headers);
+        st.x.times.response = None;
+        return answers::error(view, st, 502);
     }
     cookies(view, st);
     answers::after_response_rules(view, st);
@@ -65,6 +72,13 @@ pub(in crate::stream) async fn deliver(
     if st.x.keep_client { Next::KeepAlive } else { Next::Close }
 }
 
+/// `option checkcache`: a cookie that a cache on the way may give to somebody else.
+fn leaks_cookie(st: &Stream<'_>) -> bool {
+    let has_cookie = [FieldId::SetCookie, FieldId::SetCookie2].iter().any(|&id| st.x.response.fields.has_id(id));
+    let cacheable = Cacheable::of(&st.x.request, &st.x.response);
+    has_cookie && cacheable.response && cacheable.cookies
+}
+
 /// A 101 must answer what the request asked for (RFC 9110 15.2.2).
 fn may_switch(view: &View, st: &Stream<'_>) -> bool {
     let relax = if st.be(view).http.accept_unsafe_response { Relax::Unsafe } else { Relax::Strict };
@@ -93,7 +107,7 @@ async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
             let next = loop {
                 match rules.run(&mut at, st) {
                     Verdict::Pause(time) => runtime::sleep(time).await,
-                    verdict => break carry_out(view, st, id, verdict),
+                    verdict => break carry_out(view, st, verdict),
                 }
             };
             if next.is_some() {
@@ -104,10 +118,10 @@ async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
     None
 }
 
-fn carry_out(view: &View, st: &mut Stream<'_>, id: ProxyId, verdict: Verdict<'_>) -> Option<Next> {
+fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<Next> {
     let next = match verdict {
         Verdict::Deny(answer) => {
-            count_denied(view, st, id);
+            count_denied(view, st);
             st.note(Cause::Proxy, Phase::Headers);
             st.x.times.response = None;
             answers::answer(view, st, answer)
@@ -118,7 +132,7 @@ fn carry_out(view: &View, st: &mut Stream<'_>, id: ProxyId, verdict: Verdict<'_>
         }
         Verdict::Redirect(r) => answers::redirect(view, st, &r),
         Verdict::Reject | Verdict::Close => {
-            count_denied(view, st, id);
+            count_denied(view, st);
             st.note(Cause::Proxy, Phase::Headers);
             answers::error(view, st, 502)
         }
@@ -131,11 +145,10 @@ fn carry_out(view: &View, st: &mut Stream<'_>, id: ProxyId, verdict: Verdict<'_>
     Some(next)
 }
 
-fn count_denied(view: &View, st: &Stream<'_>, id: ProxyId) {
+fn count_denied(view: &View, st: &Stream<'_>) {
     let c = view.counters();
     c.frontends[st.s.frontend.index()].resp_denied.inc();
     c.backends[st.x.backend.index()].resp_denied.inc();
-    let _ = id;
     if let Some(srv) = st.srv(view) {
         c.servers[srv.id.index()].resp_denied.inc();
     }
@@ -156,6 +169,10 @@ fn cookies(view: &View, st: &mut Stream<'_>) {
         };
         (cookie::response(be, &exchange, &values, wall()), places)
     };
+    // Only a response that a cache could keep needs to be marked.
+    let keepable = outcome.cache_private
+        && Cacheable::of(&st.x.request, &st.x.response).response
+        && Cacheable::has_freshness(&st.x.response.fields);
     let fields = &mut st.x.response.fields;
     for (at, edit) in &outcome.edits {
         match edit {
@@ -166,7 +183,7 @@ fn cookies(view: &View, st: &mut Stream<'_>) {
     if let Some(value) = &outcome.add {
         fields.add(b"Set-Cookie", value);
     }
-    if outcome.cache_private {
+    if outcome.cache_private && keepable {
         fields.add(b"Cache-Control", b"private");
     }
     st.x.cookie_done = outcome.done;

@@ -127,6 +127,8 @@ enum Via {
         pipe: Pipe,
         /// Trickles in a row.
         trickles: u8,
+        /// The destination took less than it was offered: it is asked again once it is writable.
+        full: bool,
     },
 }
 
@@ -409,7 +411,7 @@ impl Flow {
             Poll::Ready(Ok(())) => {
                 moved.destination = true;
                 if let Via::Pausing(pipe) = std::mem::replace(&mut self.via, Via::Copy) {
-                    self.via = Via::Splice { pipe, trickles: 0 };
+                    self.via = Via::Splice { pipe, trickles: 0, full: false };
                 }
                 Poll::Ready(Step::Again)
             }
@@ -424,23 +426,27 @@ impl Flow {
         moved: &mut Moved,
         budget: &mut usize,
     ) -> Poll<Step> {
-        let Via::Splice { pipe, trickles } = &mut self.via else { return Poll::Ready(Step::Again) };
+        let Via::Splice { pipe, trickles, full } = &mut self.via else { return Poll::Ready(Step::Again) };
         while pipe.held() > 0 {
+            if *full {
+                match to.poll_writable(cx) {
+                    Poll::Pending => {
+                        self.blocked = true;
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(())) => *full = false,
+                    Poll::Ready(Err(e)) => return Step::end(FlowEnd::WriteError(e)),
+                }
+            }
             let held = pipe.held();
             match to.splice_out(pipe, held, false) {
                 Ok(n) => {
                     self.bytes += n as u64;
                     moved.destination = true;
                     *budget = budget.saturating_sub(n);
+                    *full = n < held;
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => match to.poll_writable(cx) {
-                    Poll::Pending => {
-                        self.blocked = true;
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(e)) => return Step::end(FlowEnd::WriteError(e)),
-                },
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => *full = true,
                 Err(e) => return Step::end(FlowEnd::WriteError(e)),
             }
         }

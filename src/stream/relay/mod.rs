@@ -200,7 +200,7 @@ impl<'a> Relay<'a> {
                 Poll::Pending => {}
                 Poll::Ready(sent) => {
                     let shut = sent.and_then(|()| self.server.shutdown_write());
-                    self.touch(false, true);
+                    self.touch(false, self.limits.server_fin.is_some());
                     self.up_state = if shut.is_ok() { DirState::Closed } else { DirState::Broken };
                 }
             }
@@ -222,7 +222,7 @@ impl<'a> Relay<'a> {
             match self.client.poll_sent(cx, if tunnel { 0 } else { SETTLED }) {
                 Poll::Pending => {}
                 Poll::Ready(sent) => {
-                    self.touch(true, false);
+                    self.touch(!tunnel || self.limits.client_fin.is_some(), false);
                     let done = sent.and_then(|()| if tunnel { self.client.shutdown_write() } else { Ok(()) });
                     self.down_state = if done.is_ok() { DirState::Closed } else { DirState::Broken };
                     if done.is_err() && !tunnel {
@@ -253,7 +253,7 @@ impl<'a> Relay<'a> {
                 DirState::Broken
             }
             (FlowEnd::BadFraming, _) => {
-                self.fail(if source == Cause::Client { Cause::Proxy } else { Cause::Server });
+                self.fail(Cause::Proxy);
                 DirState::Broken
             }
             (FlowEnd::Truncated | FlowEnd::ReadError(_), _) => {
