@@ -74,7 +74,8 @@ pub(in crate::stream) async fn deliver(
 
 /// `option checkcache`: a cookie that a cache on the way may give to somebody else.
 fn leaks_cookie(st: &Stream<'_>) -> bool {
-    let has_cookie = [FieldId::SetCookie, FieldId::SetCookie2].iter().any(|&id| st.x.response.fields.has_id(id));
+    let has_cookie =
+        [FieldId::SetCookie, FieldId::SetCookie2].iter().any(|&id| st.x.response.fields.has_id(id));
     let cacheable = Cacheable::of(&st.x.request, &st.x.response);
     has_cookie && cacheable.response && cacheable.cookies
 }
