@@ -177,6 +177,8 @@ pub struct HttpOptions {
     pub accept_unsafe_response: bool,
     /// `option abortonclose`: drop the request when the client leaves before it reached a server.
     pub abortonclose: bool,
+    /// `option checkcache`: block responses whose cookies a cache could keep.
+    pub checkcache: bool,
     /// `http-reuse`.
     pub reuse: HttpReuse,
     /// `http-send-name-header`: tell the server its name in this header.

@@ -76,6 +76,7 @@ pub struct RawHttp {
     pub accept_unsafe_request: bool,
     pub accept_unsafe_response: bool,
     pub abortonclose: bool,
+    pub checkcache: bool,
     pub reuse: Option<HttpReuse>,
     pub send_name_header: Option<Vec<u8>>,
 }

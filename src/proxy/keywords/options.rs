@@ -142,7 +142,7 @@ pub static KEYWORDS: &[Keyword] = &[
         http.accept_unsafe_response
     ),
     switch!("abortonclose", ANY, "Drop queued requests of clients that went away.", http.abortonclose),
-    inert!("checkcache", BACK, "Block cacheable responses that set a cookie.", Status::Planned),
+    switch!("checkcache", BACK, "Block cacheable responses that set a cookie.", http.checkcache),
     inert!("http_proxy", ANY, "Plain HTTP proxy towards the address in the request.", Status::Planned),
     inert!("forwarded", BACK, "Add a Forwarded header (RFC 7239).", Status::Planned),
     inert!("disable-h2-upgrade", FRONT, "No upgrade from HTTP/1 to HTTP/2.", Status::Planned),

@@ -59,6 +59,7 @@ fn http(raw: RawHttp) -> HttpOptions {
         accept_unsafe_request: raw.accept_unsafe_request,
         accept_unsafe_response: raw.accept_unsafe_response,
         abortonclose: raw.abortonclose,
+        checkcache: raw.checkcache,
         reuse: raw.reuse.unwrap_or_default(),
         send_name_header: raw.send_name_header,
     }
