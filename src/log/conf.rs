@@ -111,6 +111,8 @@ pub fn check_mode(section: &mut Section, http: bool, diags: &mut Diagnostics) {
 
 /// Logging of the proxy that `section` describes, after [`check_mode`].
 pub fn resolve(section: &Section, global: &Section) -> ProxyLog {
+    // Configurations are resolved before chroot(2) hides /etc/localtime.
+    super::load_time_zone();
     let none = LogConf::default();
     let conf = section.get::<LogConf>().unwrap_or(&none);
     let global = global.get::<LogConf>().unwrap_or(&none);
