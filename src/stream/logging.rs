@@ -155,8 +155,10 @@ fn write_line(view: &View, st: &mut Stream<'_>, origin: Origin, incomplete: bool
     let mut fields = fields(view, plan, st);
     fields.origin = origin;
     fields.incomplete = incomplete;
-    fields.request_captures = (!plan.log.request_captures.is_empty()).then_some(&*req_captures);
-    fields.response_captures = (!plan.log.response_captures.is_empty()).then_some(&*res_captures);
+    // What was no request has no captures: not even empty braces are printed.
+    let captures = st.x.has_request || !fields.http;
+    fields.request_captures = (captures && !plan.log.request_captures.is_empty()).then_some(&*req_captures);
+    fields.response_captures = (captures && !plan.log.response_captures.is_empty()).then_some(&*res_captures);
     log::exchange(&plan.log, st.x.level, &fields, &*st, wall());
 }
 
