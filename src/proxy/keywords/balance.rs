@@ -120,31 +120,33 @@ fn algorithm(cx: &mut ParseCx<'_>, w: &Word) -> Option<Algorithm> {
             cx.rest();
             None
         }
-        _ => {
-            let known = [
-                "roundrobin",
-                "static-rr",
-                "leastconn",
-                "first",
-                "source",
-                "uri",
-                "url_param",
-                "hdr(name)",
-                "hash",
-                "rdp-cookie",
-                "random",
-                "sticky",
-            ];
-            let message =
-                format!("'balance' : unknown algorithm '{text}', known ones are {}", known.join(", "));
-            let d = cx.diags.error(w.loc, message);
-            if let Some(best) = crate::config::suggest::closest(name, known.into_iter()) {
-                d.help(format!("did you mean '{best}'?"));
-            }
-            cx.rest();
-            None
-        }
+        _ => unknown_algorithm(cx, w, name),
     }
+}
+
+fn unknown_algorithm(cx: &mut ParseCx<'_>, w: &Word, name: &str) -> Option<Algorithm> {
+    let text = w.text();
+    let known = [
+        "roundrobin",
+        "static-rr",
+        "leastconn",
+        "first",
+        "source",
+        "uri",
+        "url_param",
+        "hdr(name)",
+        "hash",
+        "rdp-cookie",
+        "random",
+        "sticky",
+    ];
+    let message = format!("'balance' : unknown algorithm '{text}', known ones are {}", known.join(", "));
+    let d = cx.diags.error(w.loc, message);
+    if let Some(best) = crate::config::suggest::closest(name, known.into_iter()) {
+        d.help(format!("did you mean '{best}'?"));
+    }
+    cx.rest();
+    None
 }
 
 fn uri(cx: &mut ParseCx<'_>) -> Option<Algorithm> {
