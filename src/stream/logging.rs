@@ -212,7 +212,8 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
 /// The last two characters of the termination state. A backend with a cookie always says something.
 fn cookie_letters(view: &View, st: &Stream<'_>) -> [u8; 2] {
     let x = &st.x;
-    let has_cookie = st.be(view).backend.as_ref().is_some_and(|b| b.cookie.is_some());
+    let has_cookie =
+        st.be(view).backend.as_ref().is_some_and(|b| b.cookie.as_ref().is_some_and(|c| !c.is_silent()));
     let or_none = |c: u8| if has_cookie && c == b'-' { b'N' } else { c };
     [or_none(x.cookie.seen.log_char()), or_none(x.cookie_done.log_char())]
 }
