@@ -1,6 +1,6 @@
 //! The `acl` keyword.
 
-use crate::config::{Keyword, ParseCx, Sections, Status};
+use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status};
 use crate::sample::{ExprCx, Place};
 
 use super::condition::declare;
@@ -17,6 +17,12 @@ pub static KEYWORDS: &[Keyword] = &[Keyword {
 }];
 
 fn acl(cx: &mut ParseCx<'_>) {
+    if cx.section.kind == SectionKind::Defaults && cx.section.name.is_empty() {
+        let loc = cx.dir.words[0].loc;
+        cx.error(loc, "'acl' is not allowed in an anonymous 'defaults' section")
+            .help("give the section a name, and start proxies from it with 'from <name>'");
+        return;
+    }
     let Some(name) = cx.expect("a name and a criterion") else { return };
     let text = name.text().into_owned();
     let is_good = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b':');
@@ -32,11 +38,10 @@ fn acl(cx: &mut ParseCx<'_>) {
             format!("an ACL called '{text}' cannot be used in a condition: the word has a meaning there"),
         );
     }
-    let Some(criterion) = cx.peek() else {
+    if cx.peek().is_none() {
         cx.expect("a criterion behind the name");
         return;
-    };
-    let _ = criterion;
+    }
     let words = cx.rest();
     let mut ex = ExprCx::of(cx, Place::ACL);
     if let Some(test) = Test::parse(&mut ex, &format!("ACL '{text}'"), words) {

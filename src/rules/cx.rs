@@ -3,22 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{LevelOverride, LogFields, LogFormat};
-use crate::sample::Ctx;
-
-/// A timeout of the running stream that `set-timeout` changes.
-#[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeoutKind {
-    Client,
-    Connect,
-    Queue,
-    Server,
-    Tarpit,
-    Tunnel,
-}
+use crate::sample::{Ctx, LastRule, TimeoutKind};
 
 /// The live stream as actions see it. Implemented by the stream; what it cannot do stays at the default,
 /// which does nothing.
@@ -30,7 +17,7 @@ pub trait MessageCx: Ctx {
         format.render(&LogFields::default(), self.ctx(), out);
     }
     /// The rule that ended a set, for `last_rule_line` and `last_rule_file`.
-    fn set_last_rule(&mut self, _loc: Loc) {}
+    fn set_last_rule(&mut self, _rule: LastRule) {}
     /// The request head, to be changed.
     fn request_mut(&mut self) -> Option<&mut RequestHead> {
         None

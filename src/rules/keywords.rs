@@ -1,9 +1,13 @@
 //! `http-request` and its kin: the keywords that take an action.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
 use crate::acl::Condition;
 use crate::base::duration::Unit;
-use crate::config::{Keyword, ParseCx, Sections, Status, Word, known, suggest};
-use crate::sample::ExprCx;
+use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status, Word, known, suggest};
+use crate::sample::{ExprCx, LastRule};
 
 use super::ProxyRules;
 use super::action::{Action, ActionCx, ActionStatus, Sets};
@@ -42,12 +46,7 @@ pub static KEYWORDS: &[Keyword] = &[
         syntax: "tcp-request inspect-delay <timeout>",
         doc: "how long content rules may wait for bytes of the client",
         status: Status::Full,
-        parse: |cx| {
-            if let Some(d) = cx.expect_duration("a time", Unit::Ms) {
-                cx.end();
-                cx.section.feature::<ProxyRules>().request_delay = Some(d);
-            }
-        },
+        parse: |cx| delay(cx, |r| &mut r.request_delay),
     },
     Keyword {
         name: "tcp-response inspect-delay",
@@ -55,12 +54,7 @@ pub static KEYWORDS: &[Keyword] = &[
         syntax: "tcp-response inspect-delay <timeout>",
         doc: "how long content rules may wait for bytes of the server",
         status: Status::Full,
-        parse: |cx| {
-            if let Some(d) = cx.expect_duration("a time", Unit::Ms) {
-                cx.end();
-                cx.section.feature::<ProxyRules>().response_delay = Some(d);
-            }
-        },
+        parse: |cx| delay(cx, |r| &mut r.response_delay),
     },
 ];
 
@@ -103,10 +97,50 @@ fn order_of(set: Sets) -> u8 {
     }
 }
 
+/// Names of the files, leaked once each: rules name theirs while they run, and a process loads once.
+#[derive(Default)]
+struct FileNames(Mutex<HashMap<u16, &'static str>>);
+
+/// Where the directive stands, for `last_rule_file` and `last_rule_line`.
+pub(super) fn origin(cx: &ParseCx<'_>) -> LastRule {
+    let loc = cx.dir.loc;
+    let names = cx.state.shared.get::<FileNames>();
+    let mut names = names.0.lock().unwrap_or_else(|e| e.into_inner());
+    let file = names.entry(loc.file).or_insert_with(|| {
+        let path = cx.state.files.get(usize::from(loc.file));
+        path.map_or("", |p| Box::leak(p.to_string_lossy().into_owned().into_boxed_str()))
+    });
+    LastRule { file, line: loc.line }
+}
+
+/// Rules in an unnamed `defaults` section would apply to every proxy behind it: that is refused.
+fn is_anonymous_defaults(cx: &mut ParseCx<'_>) -> bool {
+    let refused = cx.section.kind == SectionKind::Defaults && cx.section.name.is_empty();
+    if refused {
+        let message = format!("'{}' is not allowed in an anonymous 'defaults' section", cx.keyword());
+        let loc = cx.dir.words[0].loc;
+        cx.error(loc, message).help("give the section a name, and start proxies from it with 'from <name>'");
+    }
+    refused
+}
+
+fn delay(cx: &mut ParseCx<'_>, slot: fn(&mut ProxyRules) -> &mut Option<Duration>) {
+    if is_anonymous_defaults(cx) {
+        return;
+    }
+    if let Some(d) = cx.expect_duration("a time", Unit::Ms) {
+        cx.end();
+        *slot(cx.section.feature::<ProxyRules>()) = Some(d);
+    }
+}
+
 fn rule(cx: &mut ParseCx<'_>, set: Sets) {
+    if is_anonymous_defaults(cx) {
+        return;
+    }
     check_order(cx, order_of(set), set.keyword());
     let Some(word) = cx.expect("an action") else { return };
-    let (words, loc) = (cx.rest(), cx.dir.loc);
+    let words = cx.rest();
     let Some((action, paren)) = find(cx, set, word) else { return };
     match action.status {
         ActionStatus::Planned => {
@@ -131,7 +165,14 @@ fn rule(cx: &mut ParseCx<'_>, set: Sets) {
         return;
     }
     let Some(condition) = Condition::parse_optional(&mut ex, rest) else { return };
-    set_of(cx.section.feature::<ProxyRules>(), set).push(Rule { act, condition, loc, rank: Rank::Normal });
+    let (origin, owner) = (origin(cx), cx.section.loc);
+    set_of(cx.section.feature::<ProxyRules>(), set).push(Rule {
+        act,
+        condition,
+        origin,
+        owner,
+        rank: Rank::Normal,
+    });
 }
 
 /// The action that a word names, and what stands in its parentheses.

@@ -9,7 +9,7 @@ use crate::sample::{ExprCx, Place, Regex, Scratch, expand};
 
 use super::action::{Act, ActionCx, Sets, Step};
 use super::actions::redirect;
-use super::keywords::check_order;
+use super::keywords::{check_order, origin};
 use super::set::{Rank, Rule};
 use super::{MessageCx, ProxyRules, Verdict};
 
@@ -22,7 +22,7 @@ const fn old(
 ) -> Keyword {
     Keyword {
         name,
-        sections: Sections::PROXY,
+        sections: Sections::FRONTEND.or(Sections::BACKEND),
         syntax,
         doc: "works on whole header lines",
         status: Status::Legacy { modern },
@@ -78,10 +78,10 @@ pub static KEYWORDS: &[Keyword] = &[
 ];
 
 fn push(cx: &mut ParseCx<'_>, response: bool, rank: Rank, act: Box<dyn Act>, condition: Option<Condition>) {
-    let loc = cx.dir.loc;
+    let (origin, owner) = (origin(cx), cx.section.loc);
     let rules = cx.section.feature::<ProxyRules>();
     let set = if response { &mut rules.http_response } else { &mut rules.http_request };
-    set.push(Rule { act, condition, loc, rank });
+    set.push(Rule { act, condition, origin, owner, rank });
 }
 
 fn place(response: bool) -> Place {
@@ -117,8 +117,9 @@ fn parse_redirect(cx: &mut ParseCx<'_>) {
     let Some(act) = redirect::parse(&mut action, false) else { return };
     let pos = action.pos;
     if let Some(condition) = Condition::parse_optional(&mut ex, &words[pos..]) {
+        let (origin, owner) = (origin(cx), cx.section.loc);
         let rules = cx.section.feature::<ProxyRules>();
-        rules.redirect.push(Rule { act, condition, loc, rank: Rank::Normal });
+        rules.redirect.push(Rule { act, condition, origin, owner, rank: Rank::Normal });
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod action;
 mod actions;
 mod cx;
+mod global;
 pub mod keywords;
 mod legacy;
 mod set;
@@ -16,8 +17,9 @@ mod switching;
 mod tests;
 mod verdict;
 
+pub use crate::sample::TimeoutKind;
 pub use action::{Act, Action, Sets, Step};
-pub use cx::{MessageCx, TimeoutKind};
+pub use cx::MessageCx;
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
 pub use switching::{BackendRule, ServerRule};
 pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
@@ -27,6 +29,7 @@ pub fn register(tables: &mut crate::config::Tables) {
     tables.add(keywords::KEYWORDS);
     tables.add(switching::KEYWORDS);
     tables.add(legacy::KEYWORDS);
+    tables.add(global::KEYWORDS);
     for t in actions::TABLES {
         tables.add(t);
     }

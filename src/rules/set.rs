@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::acl::Condition;
 use crate::config::Loc;
-use crate::sample::Scratch;
+use crate::sample::{LastRule, Scratch};
 
 use super::action::{Act, Step};
 use super::switching::{BackendRule, ServerRule};
@@ -30,14 +30,16 @@ pub struct Rule {
     /// When it applies; `None`: always.
     pub condition: Option<Condition>,
     /// Where it stands.
-    pub loc: Loc,
+    pub origin: LastRule,
+    /// The header of the section it was written in: of a `defaults` section when it was inherited.
+    pub owner: Loc,
     /// Its place in the order.
     pub rank: Rank,
 }
 
 impl std::fmt::Debug for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "rule at line {}", self.loc.line)
+        write!(f, "rule at line {}", self.origin.line)
     }
 }
 
@@ -84,7 +86,7 @@ impl RuleSet {
                         Verdict::WaitForBody { .. } | Verdict::Pause(_) => {}
                         // It ends the rules of its own rank only.
                         Verdict::Allow => {
-                            cx.set_last_rule(rule.loc);
+                            cx.set_last_rule(rule.origin);
                             let rest = &self.rules[*at..];
                             match rest.iter().position(|r| r.rank > rule.rank) {
                                 Some(n) => {
@@ -94,13 +96,18 @@ impl RuleSet {
                                 None => *at = self.rules.len(),
                             }
                         }
-                        _ => cx.set_last_rule(rule.loc),
+                        _ => cx.set_last_rule(rule.origin),
                     }
                     return verdict;
                 }
             }
         }
         Verdict::Continue
+    }
+
+    /// The header of the `defaults` section that a rule comes from, if any does not stand in `section` itself.
+    pub fn inherited(&self, section: Loc) -> Option<Loc> {
+        self.rules.iter().map(|r| r.owner).find(|o| *o != section)
     }
 
     /// One field of an early hint; the last of a run of neighbours that apply sends them.
@@ -147,4 +154,21 @@ pub struct ProxyRules {
     pub pages: Vec<Arc<PageRef>>,
     /// The latest kind of rule in the file and its place in the order of evaluation.
     pub(super) latest: Option<(u8, &'static str)>,
+}
+
+impl ProxyRules {
+    /// The header of the `defaults` section that rules come from, if any were inherited.
+    pub fn inherited(&self, section: Loc) -> Option<Loc> {
+        [
+            &self.tcp_connection,
+            &self.tcp_session,
+            &self.tcp_content,
+            &self.tcp_response,
+            &self.http_request,
+            &self.http_response,
+            &self.http_after_response,
+        ]
+        .into_iter()
+        .find_map(|s| s.inherited(section))
+    }
 }

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use crate::acl::tests::Fake;
 use crate::base::time::{Mono, Wall};
-use crate::config::{LoadOptions, Loaded, Loc, Tables, load_str};
+use crate::config::{LoadOptions, Loaded, Tables, load_str};
 use crate::http::{RequestHead, ResponseHead, Version};
 use crate::http1::write_request;
 use crate::log::LevelOverride;
-use crate::sample::{Ctx, Live, ProxyCount, ProxyIdx, Scope, ServerCount, ServerIdx, Target, VarStore};
+use crate::sample::{
+    Ctx, LastRule, Live, ProxyCount, ProxyIdx, Scope, ServerCount, ServerIdx, Target, VarStore,
+};
 
 use super::{AnswerBody, MessageCx, ProxyRules, RuleSet, Verdict};
 
@@ -44,7 +46,7 @@ struct Msg {
     names: Names,
     level: Option<LevelOverride>,
     hints: Vec<String>,
-    last: Option<Loc>,
+    last: Option<LastRule>,
 }
 
 impl Msg {
@@ -99,8 +101,8 @@ impl MessageCx for Msg {
     fn set_log_level(&mut self, l: LevelOverride) {
         self.level = Some(l);
     }
-    fn set_last_rule(&mut self, loc: Loc) {
-        self.last = Some(loc);
+    fn set_last_rule(&mut self, rule: LastRule) {
+        self.last = Some(rule);
     }
     fn early_hint(&mut self, name: &[u8], value: &[u8], last: bool) {
         self.hints.push(format!(

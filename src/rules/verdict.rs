@@ -81,6 +81,8 @@ pub enum AnswerBody {
     ErrorPage,
     /// No body.
     Empty,
+    /// Not even a head: an empty `errorfile` closes the connection.
+    Silence,
     /// As written or read from a file.
     Bytes(Vec<u8>),
     /// Rendered for each request.

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
-use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 
-use super::{Buf, ProcVars, Scope, VarStore};
+use super::{Buf, Scope, VarStore};
 
 /// A proxy: index into the snapshot's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,27 @@ pub struct BodyView<'a> {
     pub complete: bool,
     /// The advertised length (Content-Length), when there is one. In bytes.
     pub advertised: Option<u64>,
+}
+
+/// A timeout of a stream that `set-timeout` changes.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutKind {
+    Client,
+    Connect,
+    Queue,
+    Server,
+    Tarpit,
+    Tunnel,
+}
+
+/// Where the last rule that ended a rule set stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRule {
+    /// The file's name as it was given.
+    pub file: &'static str,
+    /// Line, from 1.
+    pub line: u32,
 }
 
 /// Which captured header, see `capture request header`.
@@ -105,10 +126,6 @@ pub trait Live {
     fn act_conn(&self) -> i64 {
         0
     }
-    /// Name of a configuration file, by `Loc::file`.
-    fn file_name(&self, _file: u16) -> Option<&str> {
-        None
-    }
     /// The backend called `name` (for names that are computed).
     fn find_backend(&self, _name: &str) -> Option<ProxyIdx> {
         None
@@ -120,10 +137,6 @@ pub trait Live {
     /// True while the process finishes its last connections.
     fn stopping(&self) -> bool {
         false
-    }
-    /// Variables of scope `proc`.
-    fn proc_vars(&self) -> Option<&ProcVars> {
-        None
     }
 }
 
@@ -230,7 +243,7 @@ pub trait Ctx {
         None
     }
 
-    /// The variables of one scope (`proc` is asked of [`Live`]).
+    /// The variables of one scope, `proc` excepted: those belong to the process.
     fn vars(&self, _scope: Scope) -> Option<&VarStore> {
         None
     }
@@ -253,7 +266,12 @@ pub trait Ctx {
         None
     }
     /// Where the last rule that ended a rule set stands.
-    fn last_rule(&self) -> Option<Loc> {
+    fn last_rule(&self) -> Option<LastRule> {
+        None
+    }
+    /// A timeout as configured (the frontend's for the client's side, the backend's for the server's), or as it
+    /// is in force for this stream.
+    fn timeout(&self, _kind: TimeoutKind, _current: bool) -> Option<Duration> {
         None
     }
     /// Index of the worker thread.

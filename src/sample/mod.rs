@@ -22,7 +22,9 @@ pub mod vars;
 pub use args::{Arg, ArgType, Args, NameRef, NameRefs, RefKind, Target};
 pub use buf::{Buf, Scratch};
 pub use cast::{cast, parse_int, parse_ip, to_bin, to_int, to_ip, to_str, to_v4, to_v6};
-pub use ctx::{BodyView, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, ServerCount, ServerIdx};
+pub use ctx::{
+    BodyView, CaptureSide, Ctx, LastRule, Live, ProxyCount, ProxyIdx, ServerCount, ServerIdx, TimeoutKind,
+};
 pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
 pub use expr::{Expr, ExprCx, did_you_mean};
 pub(crate) use fetch::unhex;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::RwLock;
+use std::sync::{LazyLock, RwLock};
 
 use smallvec::SmallVec;
 
@@ -227,10 +227,16 @@ impl ProcVars {
     }
 }
 
+/// The variables of scope `proc`.
+pub fn process_vars() -> &'static ProcVars {
+    static VARS: LazyLock<ProcVars> = LazyLock::new(ProcVars::default);
+    &VARS
+}
+
 /// The value of a variable of any scope.
 pub fn read(name: VarName, cx: &dyn Ctx) -> Option<Sample<'static>> {
     match name.scope {
-        Scope::Proc => cx.live()?.proc_vars()?.get(name),
+        Scope::Proc => process_vars().get(name),
         scope => cx.vars(scope)?.get(name),
     }
 }
@@ -238,11 +244,7 @@ pub fn read(name: VarName, cx: &dyn Ctx) -> Option<Sample<'static>> {
 /// Set a variable of any scope; nothing happens where the scope does not exist.
 pub fn write(name: VarName, s: &Sample<'_>, cx: &dyn Ctx) {
     match name.scope {
-        Scope::Proc => {
-            if let Some(v) = cx.live().and_then(|l| l.proc_vars()) {
-                v.set(name, s);
-            }
-        }
+        Scope::Proc => process_vars().set(name, s),
         scope => {
             if let Some(v) = cx.vars(scope) {
                 v.set(name, s);
@@ -254,11 +256,7 @@ pub fn write(name: VarName, s: &Sample<'_>, cx: &dyn Ctx) {
 /// Unset a variable of any scope.
 pub fn clear(name: VarName, cx: &dyn Ctx) {
     match name.scope {
-        Scope::Proc => {
-            if let Some(v) = cx.live().and_then(|l| l.proc_vars()) {
-                v.unset(name);
-            }
-        }
+        Scope::Proc => process_vars().unset(name),
         scope => {
             if let Some(v) = cx.vars(scope) {
                 v.unset(name);

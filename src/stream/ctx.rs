@@ -4,16 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
-use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{LevelOverride, LogFormat};
 use crate::proxy::balance::KeySource;
 use crate::proxy::{ProxyId, Server, ServerId};
-use crate::rules::{MessageCx, TimeoutKind};
+use crate::rules::MessageCx;
 use crate::runtime;
 use crate::sample::{
-    BodyView, Buf, CaptureSide, Ctx, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount, ServerIdx,
-    VarStore,
+    BodyView, Buf, CaptureSide, Ctx, LastRule, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount,
+    ServerIdx, TimeoutKind, VarStore,
 };
 
 use super::state::Stream;
@@ -276,8 +275,23 @@ impl Ctx for Stream<'_> {
         self.received_line()?.split(|&b| b == b' ').nth(1)
     }
 
-    fn last_rule(&self) -> Option<Loc> {
+    fn last_rule(&self) -> Option<LastRule> {
         self.x.last_rule
+    }
+
+    fn timeout(&self, kind: TimeoutKind, current: bool) -> Option<Duration> {
+        let view = &self.s.view;
+        let (fe, be) = (&self.fe(view).timeouts, &self.be(view).timeouts);
+        let o = &self.x.overrides;
+        let (configured, own) = match kind {
+            TimeoutKind::Client => (fe.client, o.client),
+            TimeoutKind::Connect => (be.connect, o.connect),
+            TimeoutKind::Queue => (be.queue(), o.queue),
+            TimeoutKind::Server => (be.server, o.server),
+            TimeoutKind::Tarpit => (be.tarpit(), o.tarpit),
+            TimeoutKind::Tunnel => (be.tunnel, o.tunnel),
+        };
+        own.filter(|_| current).or(configured)
     }
 
     fn thread(&self) -> i64 {
@@ -300,8 +314,8 @@ impl MessageCx for Stream<'_> {
         super::logging::render(self, format, out);
     }
 
-    fn set_last_rule(&mut self, loc: Loc) {
-        self.x.last_rule = Some(loc);
+    fn set_last_rule(&mut self, rule: LastRule) {
+        self.x.last_rule = Some(rule);
     }
 
     fn request_mut(&mut self) -> Option<&mut RequestHead> {

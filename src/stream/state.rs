@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::base::SockAddr;
 use crate::base::time::{Mono, Wall};
-use crate::config::Loc;
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{Captures, LevelOverride, Timeline};
 use crate::net::{self, Socket};
@@ -16,7 +15,7 @@ use crate::proxy::cookie::{Done, RequestOutcome};
 use crate::proxy::queue::Slot;
 use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId};
 use crate::runtime::{Timer, now, wall};
-use crate::sample::VarStore;
+use crate::sample::{LastRule, VarStore};
 
 use super::pool::ServerConn;
 use super::termination::{Cause, Phase, Termination};
@@ -186,7 +185,7 @@ pub(super) struct Exchange {
     /// `ignore-persist`.
     pub ignore_persist: bool,
     /// Where the last rule that ended a rule set stands.
-    pub last_rule: Option<Loc>,
+    pub last_rule: Option<LastRule>,
     pub slot: Option<Slot>,
     /// Where the connection to the server comes from.
     pub server_src: Option<SocketAddr>,

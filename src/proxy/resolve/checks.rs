@@ -1,5 +1,8 @@
 //! Checks over whole proxies and between them.
 
+use std::collections::HashMap;
+
+use crate::config::{Section, SectionKind};
 use crate::rules::ProxyRules;
 
 use super::super::balance::Algorithm;
@@ -8,6 +11,7 @@ use super::proxies::is_http;
 use super::{Cx, kind_of};
 
 pub(super) fn check(cx: &mut Cx<'_>, snapshot: &Snapshot) {
+    inherited_rules(cx, snapshot);
     for px in snapshot.proxies.iter().filter(|p| !p.disabled) {
         if let Some(fe) = &px.frontend {
             frontend(cx, snapshot, px, fe);
@@ -177,4 +181,48 @@ fn timeouts(cx: &mut Cx<'_>, px: &Proxy) {
         lines.join(", ")
     );
     cx.diags.warning(px.loc, message).help(help);
+}
+
+/// Rules in a `defaults` section can be shared by frontends, or by backends, but not by both, nor by what is both:
+/// their order would not be the one that the file shows (manual, section 4).
+fn inherited_rules(cx: &mut Cx<'_>, snapshot: &Snapshot) {
+    let rules_of =
+        |s: &Section| s.get::<ProxyRules>().and_then(|r| r.inherited(s.loc).map(|from| (r.clone(), from)));
+    for section in snapshot.sections.iter().filter(|s| s.kind == SectionKind::Defaults) {
+        if rules_of(section).is_some() {
+            cx.diags
+                .error(
+                    section.loc,
+                    format!(
+                        "'defaults {}' cannot start from a 'defaults' section that has rules",
+                        section.name
+                    ),
+                )
+                .help("move the rules into the sections that need them");
+        }
+    }
+    let mut sides: HashMap<(u16, u32), (bool, bool)> = HashMap::new();
+    for px in &snapshot.proxies {
+        let Some((rules, from)) = rules_of(&px.section) else { continue };
+        let (fe, be) = (px.frontend.is_some(), px.backend.is_some());
+        let side = sides.entry((from.file, from.line)).or_default();
+        side.0 |= fe;
+        side.1 |= be;
+        let early = rules.tcp_connection.inherited(px.loc).or(rules.tcp_session.inherited(px.loc));
+        let why = match side {
+            (true, true) if fe && be => "a 'listen' section",
+            (true, true) => "a frontend and a backend at the same time",
+            _ if be && early.is_some() => "a backend: it has 'tcp-request connection' or 'session' rules",
+            _ if fe && rules.tcp_response.inherited(px.loc).is_some() => {
+                "a frontend: it has 'tcp-response' rules"
+            }
+            _ => continue,
+        };
+        cx.diags
+            .error(
+                px.loc,
+                format!("proxy '{}': a 'defaults' section with rules cannot be used for {why}", px.name),
+            )
+            .help("use two 'defaults' sections, or move the rules into the sections that need them");
+    }
 }

@@ -270,3 +270,21 @@ fn persistence_rules_and_monitor_conditions_need_a_condition() {
         ]
     );
 }
+
+#[test]
+fn rules_in_defaults_go_to_one_side_only() {
+    let rules = "defaults d\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n";
+    let refused = |rule: &str, rest: &str| {
+        let said = messages(&format!("{rules} {rule}\n{rest}"));
+        said.iter().any(|m| m.starts_with('E') && m.contains("'defaults' section"))
+    };
+    let any = "http-request set-header X 1";
+    assert!(!refused(any, "frontend f from d\n bind :1\n"));
+    assert!(!refused(any, "backend b from d\n server s 127.0.0.1:1\n"));
+    assert!(refused(any, "listen l from d\n bind :1\n server s 127.0.0.1:1\n"));
+    assert!(refused(any, "frontend f from d\n bind :1\nbackend b from d\n server s 127.0.0.1:1\n"));
+    assert!(refused(any, "defaults e from d\n mode http\n"));
+    assert!(refused("tcp-request connection accept", "backend b from d\n server s 127.0.0.1:1\n"));
+    assert!(refused("tcp-response content accept", "frontend f from d\n bind :1\n"));
+    assert!(!messages("defaults\n http-request deny\n").is_empty());
+}

@@ -102,6 +102,9 @@ fn body(cx: &mut ActionCx<'_, '_>, keyword: &Word, _status: u16) -> Option<Answe
         b"errorfile" => {
             let file = cx.arg("a file name")?;
             let bytes = read(cx, file)?;
+            if bytes.is_empty() {
+                return Some(AnswerBody::Silence);
+            }
             match StoredResponse::from_file(&bytes, usize::MAX, 0) {
                 Ok(page) => AnswerBody::Stored(Arc::new(page)),
                 Err(e) => return cx.error(file.loc, format_args!("'{}': {e}", file.text())),
@@ -145,7 +148,7 @@ fn read(cx: &mut ActionCx<'_, '_>, file: &Word) -> Option<Vec<u8>> {
 fn check(cx: &mut ActionCx<'_, '_>, a: &Answer) -> Option<()> {
     let loc = cx.loc;
     match &a.body {
-        AnswerBody::ErrorPage | AnswerBody::Stored(_) | AnswerBody::Section(_) => {
+        AnswerBody::ErrorPage | AnswerBody::Stored(_) | AnswerBody::Section(_) | AnswerBody::Silence => {
             if !STATUSES.contains(&a.status) {
                 let list = STATUSES.map(|s| s.to_string()).join(", ");
                 return cx.error(

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::sample::{
     Arg, ArgType, Args, Buf, Ctx, ExprCx, Fetch, Needs, ProxyCount, ProxyIdx, Sample, Scratch, ServerCount,
-    ServerIdx, Type,
+    ServerIdx, TimeoutKind, Type,
 };
 
 const ANY: Needs = Needs::INTERNAL;
@@ -123,12 +123,34 @@ pub const FETCHES: &[Fetch] = &[
         c.unique_id().map(Sample::Str)
     })
     .doc("the request's unique id"),
-    Fetch::new("last_rule_file", Type::Str, ANY, |_, c| {
-        Some(Sample::str(c.live()?.file_name(c.last_rule()?.file)?.as_bytes()))
-    })
-    .doc("file of the last rule that ended a rule set"),
+    Fetch::new("last_rule_file", Type::Str, ANY, |_, c| Some(Sample::str(c.last_rule()?.file.as_bytes())))
+        .doc("file of the last rule that ended a rule set"),
     Fetch::new("last_rule_line", Type::Int, ANY, |_, c| Some(Sample::Int(i64::from(c.last_rule()?.line))))
         .doc("line of the last rule that ended a rule set"),
+    Fetch::new("fe_client_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Client, false))
+        .doc("'timeout client' of the frontend, in milliseconds"),
+    Fetch::new("be_connect_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Connect, false))
+        .doc("'timeout connect' of the backend, in milliseconds"),
+    Fetch::new("be_queue_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Queue, false))
+        .doc("'timeout queue' of the backend, in milliseconds"),
+    Fetch::new("be_server_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Server, false))
+        .doc("'timeout server' of the backend, in milliseconds"),
+    Fetch::new("be_tarpit_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Tarpit, false))
+        .doc("'timeout tarpit' of the backend, in milliseconds"),
+    Fetch::new("be_tunnel_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Tunnel, false))
+        .doc("'timeout tunnel' of the backend, in milliseconds"),
+    Fetch::new("cur_client_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Client, true))
+        .doc("'timeout client' in force, in milliseconds"),
+    Fetch::new("cur_connect_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Connect, true))
+        .doc("'timeout connect' in force, in milliseconds"),
+    Fetch::new("cur_queue_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Queue, true))
+        .doc("'timeout queue' in force, in milliseconds"),
+    Fetch::new("cur_server_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Server, true))
+        .doc("'timeout server' in force, in milliseconds"),
+    Fetch::new("cur_tarpit_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Tarpit, true))
+        .doc("'timeout tarpit' in force, in milliseconds"),
+    Fetch::new("cur_tunnel_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Tunnel, true))
+        .doc("'timeout tunnel' in force, in milliseconds"),
 ];
 
 fn backend(a: &Args, c: &dyn Ctx) -> Option<ProxyIdx> {
@@ -149,6 +171,10 @@ fn count<'a>(p: Option<ProxyIdx>, c: &'a dyn Ctx, what: ProxyCount) -> Option<Sa
 
 fn srv<'a>(a: &'a Args, c: &'a dyn Ctx, what: ServerCount) -> Option<Sample<'a>> {
     Some(Sample::Int(c.live()?.server_count(server(a)?, what)))
+}
+
+fn timeout(c: &dyn Ctx, kind: TimeoutKind, current: bool) -> Option<Sample<'_>> {
+    Some(Sample::Int(i64::try_from(c.timeout(kind, current)?.as_millis()).ok()?))
 }
 
 fn proxy_name<'a>(p: Option<ProxyIdx>, c: &'a dyn Ctx) -> Option<Sample<'a>> {

@@ -1,7 +1,7 @@
 //! The response: status, version, cookies, body. Manual section 7.3.6.
 
 use crate::http::{FieldId, cookie};
-use crate::sample::{ArgType, Args, Ctx, Fetch, Needs, Sample, Type};
+use crate::sample::{ArgType, Args, Ctx, Fetch, Needs, Sample, Scratch, Type};
 
 use super::request::{http_version, number, version};
 
@@ -37,6 +37,9 @@ pub const FETCHES: &[Fetch] = &[
     Fetch::new("scook_val", Type::Int, HEAD, |a, c| number(cook(a, c)))
         .args(0, NAME)
         .doc("old name of res.cook_val"),
+    Fetch::new("res.cook_names", Type::Str, HEAD, cook_names)
+        .args(0, NAME)
+        .doc("names of the cookies, joined"),
     Fetch::new("res.body", Type::Bin, BODY, |_, c| Some(Sample::Bin(c.response_body()?.bytes.into())))
         .doc("buffered body"),
     Fetch::new("res.body_len", Type::Int, BODY, |_, c| {
@@ -77,4 +80,17 @@ fn cook_each<'a>(a: &'a Args, c: &'a dyn Ctx, f: &mut dyn FnMut(Sample<'a>) -> b
 
 fn cook_cnt<'a>(a: &'a Args, c: &'a dyn Ctx) -> Option<Sample<'a>> {
     Some(Sample::Int(cookies(a, c)?.count() as i64))
+}
+
+fn cook_names<'a>(a: &'a Args, c: &'a dyn Ctx) -> Option<Sample<'a>> {
+    let delim = a.str(0).and_then(|d| d.first().copied()).unwrap_or(b',');
+    let mut out = Scratch::new();
+    for f in c.response()?.fields.with_id(FieldId::SetCookie) {
+        let Some(p) = cookie::parse_set_cookie(f.value) else { continue };
+        if !out.is_empty() {
+            out.vec().push(delim);
+        }
+        out.vec().extend_from_slice(&f.value[p.name]);
+    }
+    Some(Sample::Str(out.into()))
 }

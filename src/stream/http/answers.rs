@@ -132,6 +132,10 @@ pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) ->
             Some(Ok(page)) => stored(view, st, &page),
             _ => error(view, st, a.status),
         },
+        AnswerBody::Silence => {
+            st.x.status = Some(a.status);
+            Next::Close
+        }
         AnswerBody::Empty => built(view, st, a, None, b""),
         AnswerBody::Bytes(bytes) => built(view, st, a, content_type, bytes),
         AnswerBody::Format(format) => {
@@ -154,7 +158,10 @@ fn built(view: &View, st: &mut Stream<'_>, a: &Answer, content_type: Option<&[u8
         let mut value = Scratch::new();
         st.render(format, value.vec());
         value.vec().retain(|c| !matches!(c, b'\r' | b'\n' | 0));
-        head.fields.add(name, &value);
+        // A field without a value is left out, as in HAProxy.
+        if !value.is_empty() {
+            head.fields.add(name, &value);
+        }
     }
     st.x.response = head;
     send(view, st, body)
