@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Context;
 use super::commands::{Call, Next, find_server};
-use crate::proxy::check::Change;
 use crate::proxy::check::report::Reason;
+use crate::proxy::check::{Change, CheckStatus, Outcome, Verdict};
 use crate::proxy::live::{AdminFlags, ServerStatus};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
@@ -169,29 +169,49 @@ pub fn state(call: &mut Call<'_>) -> Next {
             let s = cx.live.server(srv.id);
             let addr = srv.addr.as_ref().and_then(|a| a.ip()).map_or("-".to_owned(), |ip| ip.to_string());
             let port = srv.addr.as_ref().and_then(|a| a.port()).unwrap_or(0);
-            let checked = srv.check.enabled == Some(true);
+            let maint = s.admin().has(AdminFlags::MAINT);
+            let (check_state, agent_state) = check_states(srv, maint);
+            let check = CheckStatus::from_u8(s.check_status.load(Relaxed) as u8);
             let _ = writeln!(
                 call.out,
-                "{} {} {} {} {addr} {} {} {} {} {} {} {} {} {} 0 0 0 {} {port} - 0 {} {} - {}",
+                "{} {} {} {} {addr} {} {} {} {} {} {} {} {} {check_state} {agent_state} 0 0 {} {port} - 0 {} {} {} {}",
                 px.uuid,
                 px.name,
                 srv.uuid,
                 srv.name,
-                s.status() as u8,
+                if maint { 0 } else { s.status() as u8 },
                 s.admin().0,
                 s.weight(),
                 srv.weight,
                 now.since(crate::base::time::Mono(s.changed_ns.load(Relaxed))).as_secs(),
-                s.check_status.load(Relaxed),
-                if s.is_up() { 3 } else { 2 },
+                check as u8,
+                result(check),
                 s.check_health.load(Relaxed),
-                if checked { 6 } else { 0 },
                 srv.hostname.as_deref().unwrap_or("-"),
                 srv.check.port.unwrap_or(0),
                 srv.check.addr.map_or("-".to_owned(), |a| a.to_string()),
+                srv.check.agent_addr.map_or("-".to_owned(), |a| a.to_string()),
                 srv.check.agent_port.unwrap_or(0),
             );
         }
     }
     Next::Continue
+}
+
+/// `srv_check_state` and `srv_agent_state`: configured 2, enabled 4, paused 8, agent 16.
+fn check_states(srv: &Server, maint: bool) -> (u8, u8) {
+    let paused = if maint { 8 } else { 0 };
+    let check = if srv.check.enabled == Some(true) { 6 | paused } else { 0 };
+    let agent = if srv.check.agent == Some(true) { 16 | 6 } else { 0 };
+    (check, agent)
+}
+
+/// `srv_check_result`: 0 none yet, 2 failed, 3 passed, 4 passed conditionally.
+fn result(status: CheckStatus) -> u8 {
+    match (status, Outcome::new(status, "").verdict()) {
+        (CheckStatus::Unknown | CheckStatus::Initializing, _) => 0,
+        (_, Verdict::Failed) => 2,
+        (_, Verdict::Passed) => 3,
+        (_, Verdict::Conditional) => 4,
+    }
 }

@@ -75,7 +75,7 @@ fn run(program: &str, args: &Args) -> ExitCode {
 
 /// `-c` with a configuration that is right.
 fn checked(args: &Args, ready: &load::Ready) -> ExitCode {
-    if ready.snapshot.listeners.is_empty() {
+    if ready.snapshot.listeners.is_empty() && ready.admin.is_empty() {
         let text = "Configuration file has no error but will not start (no listener) => exit(2).\n";
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
         return ExitCode::from(2);

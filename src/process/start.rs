@@ -55,7 +55,7 @@ fn one(line: impl Into<String>) -> Vec<String> {
 
 fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let Ready { snapshot, global, admin, env, sources, demo } = ready;
-    if snapshot.listeners.is_empty() {
+    if snapshot.listeners.is_empty() && admin.is_empty() {
         return Err(one(
             "[haring.main()] No enabled listener found (check for 'bind' directives) ! Exiting.",
         ));

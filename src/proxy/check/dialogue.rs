@@ -21,6 +21,16 @@ const OWN_TROUBLE: [i32; 7] = [
     libc::EACCES,
 ];
 
+/// Errors that have a name of their own in the manual (3.5, `fc_err_str`); it stands before the system's words,
+/// which is all that 2.6 shows.
+const KNOWN_ERRORS: [(i32, &str); 5] = [
+    (libc::ENETUNREACH, "General socket error"),
+    (libc::EPERM, "General socket error"),
+    (libc::ECONNREFUSED, "ECONNREFUSED returned by OS"),
+    (libc::ECONNRESET, "ECONNRESET returned by OS"),
+    (libc::EPIPE, "EPIPE returned by OS"),
+];
+
 /// What to do next.
 #[derive(Debug)]
 pub enum Todo<'r> {
@@ -144,7 +154,12 @@ impl<'r> Dialogue<'r> {
             _ if waits_for_connection => CheckStatus::L4Conn,
             _ => CheckStatus::SocketError,
         };
-        Some(Outcome::new(status, format!("{}{}", error_words(error), self.place())))
+        let words = match error.raw_os_error().and_then(|code| KNOWN_ERRORS.iter().find(|(c, _)| *c == code))
+        {
+            Some((_, name)) => format!("{name} ({})", error_words(error)),
+            None => error_words(error),
+        };
+        Some(Outcome::new(status, format!("{words}{}", self.place())))
     }
 
     fn default_words(&self) -> &'static str {
@@ -379,7 +394,10 @@ mod tests {
         let implicit = rules(vec![]);
         let mut d = Dialogue::new(&implicit, String::new());
         assert!(matches!(d.todo(), Todo::Connect(_)));
-        assert_eq!(d.io_error(&refused), Some(Outcome::new(CheckStatus::L4Conn, "Connection refused")));
+        assert_eq!(
+            d.io_error(&refused),
+            Some(Outcome::new(CheckStatus::L4Conn, "ECONNREFUSED returned by OS (Connection refused)"))
+        );
         let explicit = Ruleset {
             steps: vec![Step::Connect(Connect {
                 port: Some(1),
@@ -392,7 +410,10 @@ mod tests {
         let mut d = Dialogue::new(&explicit, String::new());
         assert!(matches!(d.todo(), Todo::Connect(_)));
         let o = d.io_error(&refused).expect("nothing was received");
-        assert_eq!(o.info, "Connection refused at step 1 of tcp-check (connect port 1) comment: 'my port'");
+        assert_eq!(
+            o.info,
+            "ECONNREFUSED returned by OS (Connection refused) at step 1 of tcp-check (connect port 1) comment: 'my port'"
+        );
     }
 
     #[test]

@@ -201,27 +201,46 @@ pub fn ldap() -> Ruleset {
 
 fn ldap_answer(data: &[u8], ended: bool) -> Look {
     const NOT_LDAP: &str = "Not LDAPv3 protocol";
-    // LDAPMessage ::= SEQUENCE { messageID, bindResponse [APPLICATION 1] { resultCode ENUMERATED ... } }
-    if data.first().is_some_and(|b| *b != 0x30) {
-        return Look::invalid(NOT_LDAP);
-    }
-    if data.len() < 14 {
-        return if ended { Look::invalid(NOT_LDAP) } else { Look::More };
-    }
-    // Long form of the length: that many more bytes of length.
-    let skip = if data[1] & 0x80 != 0 { usize::from(data[1] & 0x7f) } else { 0 };
-    let Some(message) = data.get(2 + skip..) else { return Look::invalid(NOT_LDAP) };
-    let Some([0x02, 0x01, 0x01, 0x61, rest @ ..]) = message.get(..) else { return Look::invalid(NOT_LDAP) };
-    let skip = if rest.first().is_some_and(|b| b & 0x80 != 0) { usize::from(rest[0] & 0x7f) } else { 0 };
-    match rest.get(1 + skip..) {
-        Some([0x0a, 0x01, 0, ..]) => good(0, "Success"),
-        Some([0x0a, 0x01, code, ..]) => Look::Bad {
+    match ldap_result(data) {
+        Ok(Some(0)) => good(0, "Success"),
+        Ok(Some(code)) => Look::Bad {
             status: CheckStatus::L7Status,
-            code: u32::from(*code),
+            code,
             info: "See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9".to_owned(),
         },
-        _ => Look::invalid(NOT_LDAP),
+        Ok(None) if !ended => Look::More,
+        Ok(None) | Err(()) => Look::invalid(NOT_LDAP),
     }
+}
+
+/// The result code of a bind response: `SEQUENCE { messageID 1, bindResponse [APPLICATION 1] { resultCode ... } }` in
+/// BER. `Ok(None)`: not all there yet.
+fn ldap_result(data: &[u8]) -> Result<Option<u32>, ()> {
+    let Some(message) = ber_content(data, 0x30)? else { return Ok(None) };
+    let id = [0x02, 0x01, 0x01];
+    if !id.iter().zip(message).all(|(a, b)| a == b) {
+        return Err(());
+    }
+    let Some(response) = ber_content(message.get(3..).unwrap_or(&[]), 0x61)? else { return Ok(None) };
+    let result = [0x0a, 0x01];
+    if !result.iter().zip(response).all(|(a, b)| a == b) {
+        return Err(());
+    }
+    Ok(response.get(2).map(|code| u32::from(*code)))
+}
+
+/// What follows the tag and the length of a BER value, as far as it is there.
+fn ber_content(data: &[u8], tag: u8) -> Result<Option<&[u8]>, ()> {
+    if data.first().is_some_and(|t| *t != tag) {
+        return Err(());
+    }
+    let Some(length) = data.get(1) else { return Ok(None) };
+    // Long form: that many more bytes of length.
+    let more = if length & 0x80 != 0 { usize::from(length & 0x7f) } else { 0 };
+    if more > 4 {
+        return Err(());
+    }
+    Ok(data.get(2 + more..))
 }
 
 /// `option ssl-hello-chk`: an SSLv3 hello, to which TLS servers answer with a hello or an alert.
@@ -311,6 +330,11 @@ mod tests {
         let mut refused = *bind;
         refused[9] = 1;
         assert!(matches!(ldap_answer(&refused, false), Look::Bad { code: 1, .. }));
+        let long = b"0\x84\0\0\0\x10\x02\x01\x01a\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0";
+        assert_eq!(ldap_answer(long, false), good(0, "Success"));
+        for cut in 0..17 {
+            assert_eq!(ldap_answer(&long[..cut], false), Look::More, "{cut}");
+        }
         assert_eq!(ldap_answer(b"HTTP/1.0 200 OK\r\n", false), Look::invalid("Not LDAPv3 protocol"));
         assert_eq!(tls_answer(b"\x15\x03", false), good(0, ""));
         assert_eq!(tls_answer(b"HTTP", false), Look::invalid(""));

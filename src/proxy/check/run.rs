@@ -64,11 +64,9 @@ pub fn prepare(watch: &Watch) {
         let id = ServerId(id as u32);
         let srv = watch.snapshot.server(id);
         let state = watch.live.server(id);
-        if srv.check.enabled == Some(true) {
-            let up = state.status() != ServerStatus::Stopped;
-            state.check_health.store(Health::new(srv.check.rise(), srv.check.fall(), up).count(), Relaxed);
-            state.check_status.store(CheckStatus::Initializing as u32, Relaxed);
-        }
+        let up = state.status() != ServerStatus::Stopped;
+        state.check_health.store(Health::new(srv.check.rise(), srv.check.fall(), up).count(), Relaxed);
+        state.check_status.store(CheckStatus::Initializing as u32, Relaxed);
         if srv.check.agent == Some(true) {
             state.agent_health.store(1, Relaxed);
         }

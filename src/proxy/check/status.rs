@@ -1,6 +1,6 @@
 //! What a check found, in the codes and words that logs, CSV and the statistics page show.
 
-/// Outcome of the last check (management manual, 9.1, `check_status`).
+/// Outcome of the last check (management manual, 9.1, `check_status`). The numbers are those of `show servers state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum CheckStatus {
@@ -8,39 +8,39 @@ pub enum CheckStatus {
     #[default]
     Unknown = 0,
     /// Checks are configured and none has finished.
-    Initializing,
+    Initializing = 1,
     /// The socket could not be created or set up.
-    SocketError,
+    SocketError = 5,
     /// Connected, no upper layer is checked.
-    L4Ok,
+    L4Ok = 6,
     /// The connection timed out.
-    L4Timeout,
+    L4Timeout = 7,
     /// Refused, reset, unreachable.
-    L4Conn,
+    L4Conn = 8,
     /// TLS handshake done.
-    L6Ok,
+    L6Ok = 9,
     /// TLS handshake timed out.
-    L6Timeout,
+    L6Timeout = 10,
     /// TLS: protocol error.
-    L6Response,
+    L6Response = 11,
     /// The application answered as expected.
-    L7Ok,
+    L7Ok = 15,
     /// The application asked to be taken out (404 with `disable-on-404`).
-    L7OkCond,
+    L7OkCond = 16,
     /// The application did not answer in time.
-    L7Timeout,
+    L7Timeout = 12,
     /// The answer was not understood, or not as expected.
-    L7Response,
+    L7Response = 13,
     /// The application answered with an error status.
-    L7Status,
+    L7Status = 17,
     /// The traffic observer gave the verdict (`observe`).
-    Observed,
+    Observed = 4,
     /// The external program could not run.
-    ProcError,
+    ProcError = 18,
     /// The external program timed out.
-    ProcTimeout,
+    ProcTimeout = 19,
     /// The external program succeeded.
-    ProcOk,
+    ProcOk = 20,
 }
 
 /// Code, words, and whether it is a success.
@@ -66,19 +66,23 @@ const TABLE: [(CheckStatus, &str, &str); 18] = [
 ];
 
 impl CheckStatus {
+    fn row(self) -> &'static (CheckStatus, &'static str, &'static str) {
+        TABLE.iter().find(|row| row.0 == self).expect("the table has every status")
+    }
+
     /// The short code of the CSV output.
     pub fn code(self) -> &'static str {
-        TABLE[self as usize].1
+        self.row().1
     }
 
     /// The words of the log line.
     pub fn words(self) -> &'static str {
-        TABLE[self as usize].2
+        self.row().2
     }
 
     /// The status stored as `value` in live state; `Unknown` for anything else.
     pub fn from_u8(value: u8) -> CheckStatus {
-        TABLE.get(usize::from(value)).map_or(CheckStatus::Unknown, |row| row.0)
+        TABLE.iter().find(|row| row.0 as u8 == value).map_or(CheckStatus::Unknown, |row| row.0)
     }
 
     /// True from layer 5 up: only then a status code may be shown beside it.
@@ -99,10 +103,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_is_in_order_of_the_values() {
+    fn table_has_every_status_once() {
         for (i, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.0 as usize, i);
-            assert_eq!(CheckStatus::from_u8(i as u8), row.0);
+            assert_eq!(CheckStatus::from_u8(row.0 as u8), row.0);
+            assert!(TABLE[..i].iter().all(|r| r.0 != row.0 && r.1 != row.1));
         }
         assert_eq!(CheckStatus::from_u8(200), CheckStatus::Unknown);
         assert_eq!(CheckStatus::L7Status.code(), "L7STS");

@@ -108,7 +108,20 @@ impl Watch {
             return;
         }
         let was_usable = self.live.has_usable(px);
-        let left = self.apply(px, srv, |live| _ = live.set_admin(px, srv.index, after, now));
+        let left = self.apply(px, srv, |live| {
+            let state = live.server(id);
+            let (was, is) = (before.has(AdminFlags::MAINT), after.has(AdminFlags::MAINT));
+            if is && !was {
+                state.check_health.store(0, Relaxed);
+            } else if was && !is {
+                // It comes back at once, trusted as little as at the start: the first bad check takes it down again.
+                let followed = srv.track.map(|t| live.server(t).status());
+                let status = followed.unwrap_or(ServerStatus::Running);
+                state.check_health.store(srv.check.rise(), Relaxed);
+                live.set_status(px, srv.index, status, now);
+            }
+            live.set_admin(px, srv.index, after, now);
+        });
         self.tell_admin(px, srv, (before, after), via, left);
         self.after(px, srv, was_usable);
         for follower in &self.followers[id.index()] {
