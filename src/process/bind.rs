@@ -10,6 +10,7 @@ use crate::base::SockAddr;
 use crate::cli;
 use crate::config::{Loc, Sources};
 use crate::net::{self, BindOpts, Keepalive, Listener, UnixOwner};
+use crate::proxy::global::{GlobalConf, TuneConf};
 use crate::proxy::{ListenerConf, ListenerId, Proxy, Snapshot};
 use crate::sys::process::duplicate_fd;
 
@@ -54,6 +55,8 @@ pub fn all(
     reuseport: bool,
     sources: &Sources,
 ) -> Result<Sockets, Vec<String>> {
+    let global = snapshot.global.get::<GlobalConf>().cloned().unwrap_or_default();
+    let reuseport = reuseport && !global.process.no_reuseport;
     let mut errors = Vec::new();
     let mut sockets = Sockets { threads: (0..threads).map(|_| Vec::new()).collect(), admin: Vec::new() };
     for conf in &snapshot.listeners {
@@ -61,7 +64,7 @@ pub fn all(
         if px.disabled {
             continue;
         }
-        if let Err(error) = listener(conf, px, reuseport, &mut sockets.threads) {
+        if let Err(error) = listener(conf, px, (reuseport, &global.tune), &mut sockets.threads) {
             let what = if px.backend.is_some() { "proxy" } else { "frontend" };
             let place = place(conf.loc, sources);
             errors.push(format!(
@@ -109,7 +112,12 @@ fn threads_of(conf: &ListenerConf, count: usize) -> Vec<usize> {
     if chosen.is_empty() { (0..count).collect() } else { chosen }
 }
 
-fn listener(conf: &ListenerConf, px: &Proxy, reuseport: bool, out: &mut [Vec<Bound>]) -> io::Result<()> {
+fn listener(
+    conf: &ListenerConf,
+    px: &Proxy,
+    (reuseport, tune): (bool, &TuneConf),
+    out: &mut [Vec<Bound>],
+) -> io::Result<()> {
     let threads = threads_of(conf, out.len());
     let (first, rest) = threads.split_first().expect("a listener has at least one thread");
     if let SockAddr::Fd(fd) = conf.addr {
@@ -121,7 +129,7 @@ fn listener(conf: &ListenerConf, px: &Proxy, reuseport: bool, out: &mut [Vec<Bou
         return Err(io::Error::other("this kind of address cannot be listened on"));
     };
     let single = !reuseport || !matches!(addr, net::SockAddr::Ip(_));
-    let opts = bind_opts(conf, px, single);
+    let opts = bind_opts(conf, px, single, tune);
     out[*first].push(Bound {
         id: conf.id,
         fd: Listener::open(&addr, &opts)?,
@@ -142,7 +150,7 @@ fn backlog(conf: &ListenerConf, px: &Proxy) -> Option<u32> {
     conf.socket.backlog.or(px.frontend.as_ref().and_then(|f| f.backlog)).or((maxconn > 0).then_some(maxconn))
 }
 
-fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool) -> BindOpts {
+fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool, tune: &TuneConf) -> BindOpts {
     let socket = &conf.socket;
     let keep = &px.conn.client_keep_alive;
     let seconds = |d: Duration| u32::try_from(d.as_secs().max(1)).unwrap_or(u32::MAX);
@@ -165,8 +173,8 @@ fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool) -> BindOpts {
         }),
         nodelay: true,
         no_reuseport: single,
-        send_buffer: None,
-        recv_buffer: None,
+        send_buffer: tune.sndbuf_client.and_then(|n| u32::try_from(n).ok()),
+        recv_buffer: tune.rcvbuf_client.and_then(|n| u32::try_from(n).ok()),
         unix: UnixOwner { mode: socket.unix.mode, uid: socket.unix.uid, gid: socket.unix.gid },
         namespace: None,
     }

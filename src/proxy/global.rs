@@ -21,20 +21,12 @@ pub struct GlobalConf {
     pub node: Option<String>,
     /// `description`.
     pub description: Option<String>,
-    /// `localpeer`.
-    pub localpeer: Option<String>,
     /// `spread-checks`: percent by which check intervals vary.
     pub spread_checks: u32,
     /// `max-spread-checks`: how far apart the first checks of all servers may lie.
     pub max_spread_checks: Option<Duration>,
     /// `unix-bind`: defaults of unix listeners.
     pub unix_bind: UnixBind,
-    /// Directories for certificates: `ca-base`, `crt-base`, `key-base`.
-    pub ca_base: Option<String>,
-    /// See `ca_base`.
-    pub crt_base: Option<String>,
-    /// See `ca_base`.
-    pub key_base: Option<String>,
 }
 
 /// Threads, users, directories, start and stop.
@@ -52,8 +44,6 @@ pub struct ProcessConf {
     pub daemon: bool,
     /// `master-worker`.
     pub master_worker: bool,
-    /// `mworker-max-reloads`.
-    pub max_reloads: Option<u32>,
     /// `quiet`.
     pub quiet: bool,
     /// `debug` (1.5): stay in the foreground and talk.
@@ -70,10 +60,8 @@ pub struct ProcessConf {
     pub group: Option<Account>,
     /// `set-dumpable`.
     pub dumpable: bool,
-    /// `insecure-fork-wanted`.
-    pub may_fork: bool,
-    /// `insecure-setuid-wanted`.
-    pub may_setuid: bool,
+    /// `noreuseport`: one listening socket for all threads.
+    pub no_reuseport: bool,
     /// `hard-stop-after`.
     pub hard_stop_after: Option<Duration>,
     /// `grace`: time between the signal and the start of a soft stop.
@@ -142,8 +130,6 @@ pub struct TuneConf {
     pub cookie_len: usize,
     /// `tune.http.logurilen`: longest request line in logs.
     pub log_uri_len: usize,
-    /// `tune.pipesize`.
-    pub pipe_size: Option<usize>,
     /// `tune.rcvbuf.client`.
     pub rcvbuf_client: Option<usize>,
     /// `tune.rcvbuf.server`.
@@ -191,7 +177,6 @@ impl Default for GlobalConf {
                 cpu_map: CpuMap::default(),
                 daemon: false,
                 master_worker: false,
-                max_reloads: None,
                 quiet: false,
                 debug: false,
                 zero_warning: false,
@@ -200,8 +185,7 @@ impl Default for GlobalConf {
                 user: None,
                 group: None,
                 dumpable: false,
-                may_fork: false,
-                may_setuid: false,
+                no_reuseport: false,
                 hard_stop_after: None,
                 grace: Duration::ZERO,
             },
@@ -221,7 +205,6 @@ impl Default for GlobalConf {
                 max_headers: limits::DEFAULT_MAX_HEADERS,
                 cookie_len: 63,
                 log_uri_len: limits::DEFAULT_LOG_URI_LEN,
-                pipe_size: None,
                 rcvbuf_client: None,
                 rcvbuf_server: None,
                 sndbuf_client: None,
@@ -230,13 +213,9 @@ impl Default for GlobalConf {
             },
             node: None,
             description: None,
-            localpeer: None,
             spread_checks: 0,
             max_spread_checks: None,
             unix_bind: UnixBind::default(),
-            ca_base: None,
-            crt_base: None,
-            key_base: None,
         }
     }
 }

@@ -98,16 +98,6 @@ pub static KEYWORDS: &[Keyword] = &[
             flag(cx, |g, on| g.process.master_worker = on);
         },
     ),
-    full(
-        "mworker-max-reloads",
-        "mworker-max-reloads <number>",
-        "reloads that an old worker survives",
-        |cx| {
-            number(cx, "a number of reloads", 0..=i64::from(i32::MAX), |g, n| {
-                g.process.max_reloads = Some(n as u32)
-            });
-        },
-    ),
     full("quiet", "quiet", "print nothing at start but errors", |cx| flag(cx, |g, on| g.process.quiet = on)),
     full("debug", "debug", "stay in the foreground", |cx| flag(cx, |g, on| g.process.debug = on)),
     full("zero-warning", "zero-warning", "any warning is fatal", |cx| {
@@ -132,12 +122,6 @@ pub static KEYWORDS: &[Keyword] = &[
         account(cx, "a group number", |g| &mut g.process.group, true);
     }),
     full("set-dumpable", "[no] set-dumpable [ on | off | libs ]", "allow core dumps", set_dumpable),
-    full("insecure-fork-wanted", "[no] insecure-fork-wanted", "allow new processes", |cx| {
-        flag(cx, |g, on| g.process.may_fork = on);
-    }),
-    full("insecure-setuid-wanted", "insecure-setuid-wanted", "allow setuid programs to be started", |cx| {
-        flag(cx, |g, on| g.process.may_setuid = on);
-    }),
     full("hard-stop-after", "hard-stop-after <time>", "longest time that a soft stop takes", |cx| {
         time(cx, Unit::Ms, |g, d| g.process.hard_stop_after = Some(d));
     }),
@@ -158,9 +142,6 @@ pub static KEYWORDS: &[Keyword] = &[
         words.extend(cx.rest().iter().map(|w| w.text().into_owned()));
         cx.section.feature::<GlobalConf>().description = Some(words.join(" "));
     }),
-    full("localpeer", "localpeer <name>", "name of this machine in peers sections", |cx| {
-        text(cx, "a name", |g, t| g.localpeer = Some(t));
-    }),
     full("spread-checks", "spread-checks <0..50, in percent>", "how far check intervals vary", |cx| {
         number(cx, "a percentage", 0..=50, |g, n| g.spread_checks = n as u32);
     }),
@@ -178,15 +159,6 @@ pub static KEYWORDS: &[Keyword] = &[
         "defaults of unix listeners",
         unix_bind,
     ),
-    full("ca-base", "ca-base <dir>", "directory of certificate authorities", |cx| {
-        text(cx, "a directory", |g, t| g.ca_base = Some(t));
-    }),
-    full("crt-base", "crt-base <dir>", "directory of certificates", |cx| {
-        text(cx, "a directory", |g, t| g.crt_base = Some(t));
-    }),
-    full("key-base", "key-base <dir>", "directory of keys", |cx| {
-        text(cx, "a directory", |g, t| g.key_base = Some(t));
-    }),
     full(
         "default-path",
         "default-path { current | config | parent | origin <path> }",
@@ -206,6 +178,9 @@ pub static KEYWORDS: &[Keyword] = &[
         let keep: Vec<&[u8]> = cx.rest().iter().map(|w| w.bytes.as_slice()).collect();
         cx.state.env.reset(&keep);
     }),
+    full("noreuseport", "noreuseport", "one listening socket for all threads", |cx| {
+        flag(cx, |g, on| g.process.no_reuseport = on);
+    }),
     full("nosplice", "nosplice", "never use splice(2)", |cx| flag(cx, |g, on| g.tune.no_splice = on)),
     full("tune.bufsize", "tune.bufsize <size>", "largest message head, with tune.maxrewrite bytes", bufsize),
     full("tune.maxrewrite", "tune.maxrewrite <number>", "bytes of a buffer kept for added headers", |cx| {
@@ -219,9 +194,6 @@ pub static KEYWORDS: &[Keyword] = &[
     }),
     full("tune.http.logurilen", "tune.http.logurilen <number>", "longest request line in logs", |cx| {
         number(cx, "a number of bytes", 1..=65535, |g, n| g.tune.log_uri_len = n as usize);
-    }),
-    full("tune.pipesize", "tune.pipesize <size>", "capacity of pipes", |cx| {
-        size(cx, |g, n| g.tune.pipe_size = Some(n))
     }),
     full("tune.rcvbuf.client", "tune.rcvbuf.client <size>", "kernel receive buffer towards clients", |cx| {
         size(cx, |g, n| g.tune.rcvbuf_client = Some(n));
@@ -254,7 +226,18 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
     no_effect("noevports", "noevports", NO_POLLER),
     no_effect("nopoll", "nopoll", NO_POLLER),
     no_effect("nosepoll", "nosepoll", NO_POLLER),
-    no_effect("noreuseport", "noreuseport", OWN_LISTENERS),
+    no_effect("insecure-fork-wanted", "[no] insecure-fork-wanted", "nothing here starts a program"),
+    no_effect("insecure-setuid-wanted", "insecure-setuid-wanted", "nothing here starts a program"),
+    no_effect(
+        "mworker-max-reloads",
+        "mworker-max-reloads <number>",
+        "old workers end by themselves; see hard-stop-after",
+    ),
+    no_effect(
+        "tune.pipesize",
+        "tune.pipesize <size>",
+        "pipes are as large as the kernel lets them be, up to 1 MiB",
+    ),
     no_effect("nogetaddrinfo", "nogetaddrinfo", "names are resolved by the system's own resolver"),
     no_effect("busy-polling", "[no] busy-polling", "a thread waits in the kernel when it has nothing to do"),
     no_effect("stats bind-process", "stats bind-process <set>", NO_PROCESSES),
@@ -380,6 +363,9 @@ const HTTP_CLIENT: &str = "the HTTP client";
 
 /// The table of what tunes features that are not there yet.
 pub static INERT: &[Keyword] = &[
+    inert("ca-base", "ca-base <dir>", TLS),
+    inert("crt-base", "crt-base <dir>", TLS),
+    inert("key-base", "key-base <dir>", TLS),
     inert("maxsslconn", "maxsslconn <number>", TLS),
     inert("maxsslrate", "maxsslrate <number>", TLS),
     inert("noktls", "noktls", TLS),
@@ -431,6 +417,7 @@ pub static INERT: &[Keyword] = &[
     inert("tune.zlib.memlevel", "tune.zlib.memlevel <number>", COMPRESSION),
     inert("tune.zlib.windowsize", "tune.zlib.windowsize <number>", COMPRESSION),
     inert("tune.stick-counters", "tune.stick-counters <number>", "stick tables"),
+    inert("localpeer", "localpeer <name>", "peers"),
     inert("tune.peers.max-updates-at-once", "tune.peers.max-updates-at-once <number>", "peers"),
     inert("tune.vars.global-max-size", "tune.vars.global-max-size <size>", VARIABLES),
     inert("tune.vars.proc-max-size", "tune.vars.proc-max-size <size>", VARIABLES),

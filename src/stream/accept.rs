@@ -49,7 +49,20 @@ pub fn has_room(view: &View, id: ListenerId) -> bool {
         state.session_rate.get(total, now().0) < limit
     });
     in_time
+        && process_rates_allow(view)
         && below(live.process.connections.get(), maxconn_of_process)
         && below(state.sessions.get(), maxconn)
         && below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0))
+}
+
+/// `maxconnrate` and `maxsessrate`.
+fn process_rates_allow(view: &View) -> bool {
+    let (settings, live) = (&view.shared.settings, &view.shared.live);
+    if settings.max_conn_rate.is_none() && settings.max_sess_rate.is_none() {
+        return true;
+    }
+    let (totals, state, now_ns) = (live.process_totals(), &live.process, now().0);
+    let below = |rate: u32, limit: Option<u32>| limit.is_none_or(|limit| rate < limit);
+    below(state.connection_rate.get(totals.connections, now_ns), settings.max_conn_rate)
+        && below(state.session_rate.get(totals.sessions, now_ns), settings.max_sess_rate)
 }

@@ -9,7 +9,7 @@ use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
 use crate::net::{ConnectOpts, Keepalive, SockAddr};
 use crate::proxy::balance::Balancer;
-use crate::proxy::global::GlobalConf;
+use crate::proxy::global::{GlobalConf, TuneConf};
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
 use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
@@ -35,6 +35,10 @@ pub struct Settings {
     pub maxconn: usize,
     /// `nosplice`.
     pub no_splice: bool,
+    /// `maxconnrate`: connections per second over all frontends.
+    pub max_conn_rate: Option<u32>,
+    /// `maxsessrate`: sessions per second over all frontends.
+    pub max_sess_rate: Option<u32>,
 }
 
 impl Settings {
@@ -46,6 +50,8 @@ impl Settings {
             bufsize: tune.bufsize,
             maxconn,
             no_splice: tune.no_splice,
+            max_conn_rate: global.limits.maxconnrate,
+            max_sess_rate: global.limits.maxsessrate,
         }
     }
 }
@@ -100,11 +106,13 @@ impl Shared {
     /// the configuration and the descriptors there are; 0: no limit.
     pub fn new(snapshot: Arc<Snapshot>, live: Arc<Live>, queues: Arc<Queues>, maxconn: usize) -> Arc<Shared> {
         let global = &snapshot.global;
-        let settings = Settings::new(&global.get::<GlobalConf>().cloned().unwrap_or_default(), maxconn);
+        let conf = global.get::<GlobalConf>().cloned().unwrap_or_default();
+        let settings = Settings::new(&conf, maxconn);
+        let tune = conf.tune;
         let plans = snapshot.proxies.iter().map(|px| Plan::new(px, global)).collect();
         let target = |&(px, index): &(ProxyId, usize)| {
             let px = snapshot.proxy(px);
-            Target::new(px, &px.backend().servers[index])
+            Target::new(px, &px.backend().servers[index], &tune)
         };
         let targets = snapshot.servers.iter().map(target).collect();
         Arc::new(Shared { snapshot, live, queues, settings, plans, targets })
@@ -121,7 +129,7 @@ impl Shared {
 }
 
 impl Target {
-    fn new(px: &Proxy, srv: &Server) -> Target {
+    fn new(px: &Proxy, srv: &Server, tune: &TuneConf) -> Target {
         let source = srv.source.as_ref().unwrap_or(&px.backend().source);
         let opts = ConnectOpts {
             source: source.fixed(),
@@ -129,6 +137,8 @@ impl Target {
             tfo: srv.tfo,
             nodelay: true,
             keepalive: keepalive(&px.conn.server_keep_alive),
+            send_buffer: tune.sndbuf_server.and_then(|n| u32::try_from(n).ok()),
+            recv_buffer: tune.rcvbuf_server.and_then(|n| u32::try_from(n).ok()),
             user_timeout_ms: srv.tcp_user_timeout.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
             ..ConnectOpts::default()
         };
