@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::duration::{self, Unit};
 use crate::base::size;
-use crate::config::Loc;
+use crate::config::{Loc, SectionKind};
 
 use super::{Arg, ArgType, ExprCx, RefKind, Regex, VarName, cast};
 
@@ -107,6 +107,11 @@ pub(super) fn check(
         ArgType::RegexI => Arg::Regex(Regex::new(bytes, true)?),
         ArgType::Frontend => Arg::Name(cx.reference(RefKind::Frontend, &text, loc)),
         ArgType::Backend => Arg::Name(cx.reference(RefKind::Backend, &text, loc)),
+        ArgType::Server if cx.section.kind == SectionKind::Defaults && !text.contains('/') => {
+            return Err(format!(
+                "'{text}': a server in a 'defaults' section needs its backend, as 'backend/server'"
+            ));
+        }
         ArgType::Server => Arg::Name(cx.reference(RefKind::Server, &text, loc)),
         ArgType::Table => Arg::Name(cx.reference(RefKind::Table, &text, loc)),
         ArgType::Userlist => Arg::Name(cx.reference(RefKind::Userlist, &text, loc)),

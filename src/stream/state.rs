@@ -297,6 +297,11 @@ impl<'s> Stream<'s> {
     /// Counts the exchange among the sessions of backend `id`.
     pub fn enter_backend(&mut self, view: &View, id: ProxyId) {
         debug_assert!(self.x.in_backend.is_none());
+        if id != self.s.frontend {
+            // What the frontend's rules said of the server's side gives way to the backend's own timeouts.
+            let o = &mut self.x.overrides;
+            (o.connect, o.queue, o.server, o.tunnel) = (None, None, None, None);
+        }
         self.x.backend = id;
         view.shared.live.backend(id).sessions.inc();
         self.x.in_backend = Some(InBackend { view: self.s.view.clone(), id });

@@ -130,6 +130,10 @@ pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) ->
         AnswerBody::Stored(page) => stored(view, st, page),
         AnswerBody::Section(page) => match page.page().map(|p| StoredResponse::from_file(p, usize::MAX, 0)) {
             Some(Ok(page)) => stored(view, st, &page),
+            Some(Err(_)) if page.page().is_some_and(<[u8]>::is_empty) => {
+                st.x.status = Some(a.status);
+                Next::Close
+            }
             _ => error(view, st, a.status),
         },
         AnswerBody::Silence => {

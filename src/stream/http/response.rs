@@ -132,7 +132,12 @@ fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<N
             answers::answer(view, st, answer)
         }
         Verdict::Redirect(r) => answers::redirect(view, st, &r),
-        Verdict::Reject | Verdict::Close => {
+        Verdict::Reject => {
+            count_denied(view, st);
+            st.note(Cause::Proxy, Phase::Headers);
+            Next::Close
+        }
+        Verdict::Close => {
             count_denied(view, st);
             st.note(Cause::Proxy, Phase::Headers);
             answers::error(view, st, 502)
