@@ -90,10 +90,6 @@ pub struct ConnOptions {
     pub nolinger: bool,
     /// `option independent-streams`: writing to a side does not refresh its read timeout.
     pub independent_streams: bool,
-    /// `option idle-close-on-response`.
-    pub idle_close_on_response: bool,
-    /// `option socket-stats`: one counter set per listener.
-    pub socket_stats: bool,
     /// `option contstats`: counters move during long transfers. We always do that.
     pub contstats: bool,
 }
@@ -165,8 +161,6 @@ pub struct HttpOptions {
     pub ignore_probes: bool,
     /// `option http-buffer-request`: read the body (or a full buffer) before the rules.
     pub buffer_request: bool,
-    /// `option http-use-proxy-header`: `Proxy-Connection` instead of `Connection` for proxy requests.
-    pub use_proxy_header: bool,
     /// `option forwardfor`.
     pub forwardfor: Option<ForwardedFor>,
     /// `option originalto`.

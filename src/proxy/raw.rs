@@ -70,7 +70,6 @@ pub struct RawHttp {
     pub no_delay: bool,
     pub ignore_probes: bool,
     pub buffer_request: bool,
-    pub use_proxy_header: bool,
     pub forwardfor: Option<ForwardedFor>,
     pub originalto: Option<ForwardedFor>,
     pub accept_unsafe_request: bool,

@@ -124,6 +124,9 @@ pub struct Server {
     pub tcp_user_timeout: Option<Duration>,
     /// `tfo`.
     pub tfo: bool,
+    /// Not written as a server: the target of `dispatch` or `option transparent`, which logs show as `<NOSRV>`
+    /// and statistics do not show.
+    pub implicit: bool,
     /// The `server` line.
     pub loc: Loc,
 }

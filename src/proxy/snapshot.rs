@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::acl::Condition;
-use crate::base::SockAddr;
 use crate::config::{Loc, Section};
 use crate::sample::Ctx;
 
@@ -120,10 +119,7 @@ pub struct Backend {
     pub max_keep_alive_queue: Option<u32>,
     /// `source`.
     pub source: SourceAddr,
-    /// `dispatch`: where to go when there is no server.
-    pub dispatch: Option<SockAddr>,
-    /// `option transparent`: connect to the client's original destination.
-    pub transparent: bool,
+    pub(super) unused_dispatch: Option<Loc>,
 }
 
 impl Snapshot {

@@ -217,7 +217,14 @@ pub fn rows(
                     && (!filter.up || state.is_up())
                     && !(filter.no_maint && state.admin().has(AdminFlags::MAINT))
             };
-            out.extend(px.backend().servers.iter().filter(wanted).map(|s| source.server(px, s)));
+            out.extend(
+                px.backend()
+                    .servers
+                    .iter()
+                    .filter(|s| !s.implicit)
+                    .filter(wanted)
+                    .map(|s| source.server(px, s)),
+            );
         }
         if filter.wants(Object::Backend) {
             out.push(source.backend(px));

@@ -252,13 +252,13 @@ fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
         return Some(index);
     }
     let own = st.s.own.as_ref().map(|c| c.server);
-    let last = own.or(st.s.last_server.filter(|_| st.be(view).backend().prefer_last_server))?;
+    let last = own?;
     let (px, index) = view.shared.snapshot.servers[last.index()];
     // A private connection is kept for the sake of its client only if balancing allows; a client that the
     // application authenticated on its connection depends on it.
     let usable = px == st.x.backend && live.server(last).is_usable();
     let private = st.s.own.as_ref().is_some_and(|c| c.private);
-    (usable && (private || st.be(view).backend().prefer_last_server)).then_some(index)
+    (usable && private).then_some(index)
 }
 
 fn balanced(view: &View, st: &Stream<'_>, avoid: Option<usize>) -> Pick {
@@ -410,16 +410,17 @@ fn attempt(e: &io::Error) -> Attempt {
     }
 }
 
-/// The server's address; its port may depend on the port that the client connected to.
+/// The server's address. Its port may depend on the port that the client connected to; an address of zeroes
+/// stands for the one that the client connected to.
 fn address(addr: Option<&SockAddr>, st: &Stream<'_>, srv: &Server) -> Option<SockAddr> {
     let addr = addr?;
-    match (addr, srv.port_offset) {
-        (SockAddr::Ip(a), Some(offset)) => {
-            let port = i32::from(st.s.dst()?.port()) + offset;
-            Some(SockAddr::Ip((a.ip(), u16::try_from(port).ok()?).into()))
-        }
-        _ => Some(addr.clone()),
-    }
+    let SockAddr::Ip(a) = addr else { return Some(addr.clone()) };
+    let ip = if a.ip().is_unspecified() { st.s.dst()?.ip() } else { a.ip() };
+    let port = match srv.port_offset {
+        Some(offset) => u16::try_from(i32::from(st.s.dst()?.port()) + offset).ok()?,
+        None => a.port(),
+    };
+    Some(SockAddr::Ip((ip, port).into()))
 }
 
 /// `source ... usesrc`: the connection comes from the client's address, or from one in a header.

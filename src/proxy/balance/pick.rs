@@ -148,8 +148,11 @@ impl Choice<'_> {
         let last =
             self.req.last.filter(|_| self.be.prefer_last_server && !self.be.balance.algorithm.is_hash())?;
         let srv = self.be.servers.get(last)?;
-        let usable = self.live.server(srv.id).is_usable() && !self.full(last as u32);
-        (usable && !self.avoided(last as u32)).then_some(last)
+        let state = self.live.server(srv.id);
+        // `max-keep-alive-queue`: how long a queue may be and the client still waits for its server.
+        let queued = state.queued.get();
+        let worth_it = self.be.max_keep_alive_queue.is_none_or(|max| !self.full(last as u32) || queued < max);
+        (state.is_usable() && worth_it && !self.avoided(last as u32)).then_some(last)
     }
 
     fn pick(&self, table: &Table) -> Pick {

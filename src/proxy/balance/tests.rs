@@ -305,9 +305,14 @@ fn weights_change_at_run_time() {
 
 #[test]
 fn prefer_last_server() {
-    let mut f = Farm::new(&["option prefer-last-server"], &["", "maxconn 1"]);
     let last = Request { last: Some(1), ..Request::default() };
+    let mut f = Farm::new(&["option prefer-last-server"], &["", "maxconn 1"]);
     assert_eq!(f.pick(&last), Pick::Server(1));
+    f.load(1, 1);
+    assert_eq!(f.pick(&last), Pick::Server(1), "it waits there");
+    f.set(1, ServerStatus::Stopped);
+    assert_eq!(f.pick(&last), Pick::Server(0));
+    let mut f = Farm::new(&["option prefer-last-server", "max-keep-alive-queue 0"], &["", "maxconn 1"]);
     assert_eq!(f.pick(&last), Pick::Server(1));
     f.load(1, 1);
     assert_eq!(f.pick(&last), Pick::Server(0));

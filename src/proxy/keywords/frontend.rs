@@ -83,7 +83,9 @@ pub static KEYWORDS: &[Keyword] = &[
         sections: FRONT,
         syntax: "max-session-srv-conns <nb>",
         doc: "Most idle server connections kept for one client.",
-        status: Status::Full,
+        status: Status::NoEffect {
+            why: "a client keeps one connection of its own at most; the others are shared",
+        },
         parse: |cx| {
             let Some(n) = cx.expect_int("an integer", 0..=i64::from(i32::MAX)) else { return };
             raw(cx).front.max_session_srv_conns = Some(n as u32);

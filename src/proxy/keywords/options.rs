@@ -111,11 +111,11 @@ pub static KEYWORDS: &[Keyword] = &[
         "Wait for the body, or a full buffer, before the rules.",
         http.buffer_request
     ),
-    switch!(
+    inert!(
         "http-use-proxy-header",
         FRONT,
         "Use Proxy-Connection instead of Connection for proxy requests.",
-        http.use_proxy_header
+        Status::Planned
     ),
     switch!(
         "accept-invalid-http-request",
@@ -217,13 +217,18 @@ pub static KEYWORDS: &[Keyword] = &[
         conn.independent_streams,
         legacy("option independent-streams")
     ),
-    switch!(
+    inert!(
         "idle-close-on-response",
         FRONT,
         "Close idle client connections with a last response while stopping.",
-        conn.idle_close_on_response
+        Status::Planned
     ),
-    switch!("socket-stats", FRONT, "Counters for each listener.", conn.socket_stats),
+    inert!(
+        "socket-stats",
+        FRONT,
+        "Counters for each listener.",
+        no_effect("listeners have counters of their own already; statistics do not list them yet")
+    ),
     switch!("contstats", FRONT, "Counters move during transfers (always so here).", conn.contstats),
     inert!(
         "tcp-smart-accept",

@@ -45,6 +45,16 @@ impl Entry for ServerOption {
 pub static TABLES: &[&[ServerOption]] = &[OPTIONS, super::server_check::OPTIONS, PLANNED];
 
 macro_rules! works {
+    ($status:expr => $name:literal, $syntax:literal, $doc:literal, $parse:expr) => {
+        ServerOption {
+            name: $name,
+            syntax: $syntax,
+            doc: $doc,
+            status: $status,
+            server_only: false,
+            parse: $parse,
+        }
+    };
     ($name:literal, $syntax:literal, $doc:literal, $parse:expr) => {
         ServerOption {
             name: $name,
@@ -86,8 +96,8 @@ static OPTIONS: &[ServerOption] = &[
     works!("no-backup", "no-backup", "Undo backup.", |_, _, o| o.backup = false),
     works!("disabled", "disabled", "Start in maintenance.", |_, _, o| o.disabled = true),
     works!("enabled", "enabled", "Undo disabled.", |_, _, o| o.disabled = false),
-    works!("non-stick", "non-stick", "Never stored in stick tables.", |_, _, o| o.non_stick = true),
-    works!("stick", "stick", "Undo non-stick.", |_, _, o| o.non_stick = false),
+    works!(Status::Inert { feature: "stick tables" } => "non-stick", "non-stick", "Never stored in stick tables.", |_, _, o| o.non_stick = true),
+    works!(Status::Inert { feature: "stick tables" } => "stick", "stick", "Undo non-stick.", |_, _, o| o.non_stick = false),
     works!(server "cookie", "cookie <value>", "Its value in the persistence cookie.", |cx, w, o| {
         let Some(a) = option_arg(cx, w, "<value> as argument") else { return };
         o.cookie = Some(At::new(a.bytes.clone(), a.loc));
@@ -120,6 +130,7 @@ static OPTIONS: &[ServerOption] = &[
         o.pool_max_conn = option_int(cx, w, -1, MAX).map(|n| u32::try_from(n).ok());
     }),
     works!(
+        Status::NoEffect { why: "threads do not take idle connections from each other" } =>
         "pool-low-conn",
         "pool-low-conn <max>",
         "Idle connections that a thread keeps to itself.",

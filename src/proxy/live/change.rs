@@ -35,6 +35,8 @@ impl Live {
     /// (100 outside a slow start).
     pub fn set_weight(&self, px: &Proxy, index: usize, weight: u32, percent: u32, now: Mono) -> Changed {
         let scaled = (weight * ServerState::WEIGHT_SCALE * percent.min(100)).div_ceil(100);
+        // The first step of a slow start is small, not none.
+        let scaled = scaled.max(weight.min(1));
         self.change(px, index, now, |s| s.store_weight(weight, scaled))
     }
 

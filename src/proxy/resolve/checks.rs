@@ -81,10 +81,13 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, be: &Backend) {
         let message = format!("proxy '{}' : dynamic cookies need 'dynamic-cookie-key'.", px.name);
         cx.diags.warning(be.cookie_loc.unwrap_or(px.loc), message).help("without one no cookie is made");
     }
-    if be.dispatch.is_some() && !be.servers.is_empty() {
-        let message =
-            format!("dispatch address of {} '{}' will be ignored: there are servers.", kind_of(px), px.name);
-        cx.diags.warning(px.loc, message).help("remove one of the two");
+    if let Some(loc) = be.unused_dispatch {
+        let message = format!(
+            "the dispatch address of {} '{}' will be ignored: there are servers.",
+            kind_of(px),
+            px.name
+        );
+        cx.diags.warning(loc, message).help("remove one of the two");
     }
     for s in be.servers.iter().filter(|s| s.check.enabled == Some(true)) {
         let no_port = s.port_offset.is_some() && s.check.port.is_none() && s.check.addr_port.is_none();

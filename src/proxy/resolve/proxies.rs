@@ -53,7 +53,6 @@ fn http(raw: RawHttp) -> HttpOptions {
         no_delay: raw.no_delay,
         ignore_probes: raw.ignore_probes,
         buffer_request: raw.buffer_request,
-        use_proxy_header: raw.use_proxy_header,
         forwardfor: raw.forwardfor,
         originalto: raw.originalto,
         accept_unsafe_request: raw.accept_unsafe_request,
@@ -111,11 +110,17 @@ fn frontend(cx: &mut Cx<'_>, px: &Proxy, raw: RawFrontend, snapshot: &mut Snapsh
 }
 
 fn backend(cx: &mut Cx<'_>, px: &Proxy, raw: RawBackend, snapshot: &mut Snapshot) -> Backend {
-    let dispatch = raw.dispatch.and_then(|d| address(cx, &d));
     let source = raw.source.and_then(|s| source(cx, s, px.loc)).unwrap_or_default();
     let dynamic = raw.cookie.as_ref().is_some_and(|c| c.value.dynamic);
     let key = dynamic.then(|| raw.dynamic_cookie_key.clone()).flatten();
-    let list = servers::build(cx, px, raw.servers, key.as_deref(), snapshot);
+    let mut list = servers::build(cx, px, raw.servers, key.as_deref(), snapshot);
+    let unused_dispatch = raw.dispatch.as_ref().filter(|_| !list.is_empty()).map(|d| d.loc);
+    let original = || raw.transparent.then(|| servers::original_destination(px.loc));
+    if list.is_empty()
+        && let Some(target) = raw.dispatch.or_else(original)
+    {
+        list.push(servers::implicit(cx, px, target, snapshot));
+    }
     Backend {
         balance: raw.balance_conf,
         balance_loc: raw.balance.map(|b| b.loc),
@@ -131,8 +136,7 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, raw: RawBackend, snapshot: &mut Snapshot
         prefer_last_server: raw.prefer_last_server,
         max_keep_alive_queue: raw.max_keep_alive_queue,
         source,
-        dispatch,
-        transparent: raw.transparent,
+        unused_dispatch,
         servers: list,
     }
 }

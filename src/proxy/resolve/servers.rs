@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::base::SockAddr;
-use crate::base::addr::{Host, Ports};
+use crate::base::addr::{AddrSpec, Family, Host, Ports};
 use crate::config::Loc;
 
 use super::super::cookie;
-use super::super::raw::{InitAddr, RawServer, ServerOptions};
+use super::super::raw::{At, InitAddr, RawServer, ServerOptions};
 use super::super::{Proxy, Server, Snapshot};
 use super::{Cx, kind_of, next_free, next_server_id, proxies};
 
@@ -114,8 +114,29 @@ fn one(cx: &mut Cx<'_>, px: &Proxy, r: &RawServer, name: String) -> Server {
         max_reuse: o.max_reuse,
         tcp_user_timeout: o.tcp_user_timeout,
         tfo: o.tfo,
+        implicit: false,
         loc: r.loc,
     }
+}
+
+/// The one server of a backend that has none and yet a target: `dispatch` or `option transparent`.
+pub(super) fn implicit(cx: &mut Cx<'_>, px: &Proxy, target: At<AddrSpec>, snapshot: &mut Snapshot) -> Server {
+    let raw = RawServer {
+        name: At::new("<NOSRV>".to_owned(), target.loc),
+        loc: target.loc,
+        addr: target,
+        template: None,
+        options: ServerOptions::default(),
+    };
+    let server =
+        Server { id: next_server_id(snapshot), implicit: true, ..one(cx, px, &raw, raw.name.value.clone()) };
+    snapshot.servers.push((px.id, 0));
+    server
+}
+
+/// The address that stands for the one the client asked for.
+pub(super) fn original_destination(loc: Loc) -> At<AddrSpec> {
+    At::new(AddrSpec { host: Host::Any(Family::V4), ports: Ports::None, transport: None }, loc)
 }
 
 /// `minconn` without `maxconn` is a limit all the same; a greater one than `maxconn` is `maxconn`.

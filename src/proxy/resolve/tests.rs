@@ -288,3 +288,19 @@ fn rules_in_defaults_go_to_one_side_only() {
     assert!(refused("tcp-response content accept", "frontend f from d\n bind :1\n"));
     assert!(!messages("defaults\n http-request deny\n").is_empty());
 }
+
+#[test]
+fn dispatch_and_transparent_are_servers_without_a_name() {
+    let s = good(&with_timeouts(
+        "backend d\n dispatch 127.0.0.1:99\nbackend t\n option transparent\nbackend none\n",
+    ));
+    let d = &s.backend("d").unwrap().backend().servers[0];
+    assert_eq!((d.name.as_str(), d.implicit, d.port_offset), ("<NOSRV>", true, None));
+    assert_eq!(d.addr.as_ref().map(ToString::to_string).as_deref(), Some("127.0.0.1:99"));
+    let t = &s.backend("t").unwrap().backend().servers[0];
+    assert_eq!(t.addr.as_ref().map(ToString::to_string).as_deref(), Some("0.0.0.0:0"));
+    assert_eq!((t.port_offset, s.server(t.id).proxy), (Some(0), s.backend("t").unwrap().id));
+    assert!(s.backend("none").unwrap().backend().servers.is_empty());
+    let m = messages(&with_timeouts("backend d\n dispatch 127.0.0.1:99\n server s 127.0.0.1:80\n"));
+    assert_eq!(m, ["W7: the dispatch address of backend 'd' will be ignored: there are servers."]);
+}
