@@ -475,3 +475,77 @@ fn maxconn_lets_clients_wait() {
     }
     assert!(asked.elapsed() >= Duration::from_millis(900), "one after the other");
 }
+
+/// Wait until the admin socket says `what` about the server `web/s`.
+fn wait_for_status(admin: &str, what: &str) {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let stat = command(admin, "show stat -1 4 -1\n");
+        let status = stat.lines().nth(1).and_then(|l| l.split(',').nth(17)).unwrap_or_default().to_owned();
+        if status == what {
+            return;
+        }
+        assert!(Instant::now() < until, "it is {status}, not {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn traffic_counts_as_checks() {
+    let dir = Dir::new();
+    let port = free_port();
+    let admin = dir.path("admin");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let origin = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            if stream.read(&mut request).unwrap_or(0) > 0 {
+                let _ =
+                    stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            }
+        }
+    });
+    let check = "check inter 10s observe layer7 error-limit 3 on-error mark-down";
+    let config = format!(
+        "global\n stats socket {admin}\n{DEFAULTS}listen web\n bind 127.0.0.1:{port}\n server s 127.0.0.1:{origin} {check}\n"
+    );
+    let _haring = Running::haring(&dir.config(&config));
+    wait_for(port);
+    for _ in 0..3 {
+        assert!(get(port).expect("answered").starts_with("HTTP/1.1 500"));
+    }
+    wait_for_status(&admin, "DOWN");
+    assert!(get(port).expect("answered").starts_with("HTTP/1.1 503"));
+}
+
+#[test]
+fn sessions_end_with_their_server() {
+    let dir = Dir::new();
+    let port = free_port();
+    let admin = dir.path("admin");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let origin = listener.local_addr().expect("bound").port();
+    let kept = thread::spawn(move || listener.incoming().flatten().take(2).collect::<Vec<_>>());
+    let config = format!(
+        "global\n nbthread 2\n stats socket {admin} level admin\n{DEFAULTS}listen web\n mode tcp\n bind 127.0.0.1:{port}\n \
+         server s 127.0.0.1:{origin} check inter 10s on-marked-down shutdown-sessions\n"
+    );
+    let _haring = Running::haring(&dir.config(&config));
+    // The check's connection is the other one that the origin sees.
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut client = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(client) => break client,
+            Err(_) => assert!(Instant::now() < until, "nobody listens"),
+        }
+        sleep(Duration::from_millis(10));
+    };
+    client.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout");
+    let _origin_side = kept.join().expect("two connections");
+    sleep(Duration::from_millis(50));
+    command(&admin, "set server web/s health down\n");
+    let mut byte = [0];
+    let end = client.read(&mut byte);
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
+}

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use super::messages;
 use crate::config::Severity;
 use crate::log::{self, Level, ProxyLog};
-use crate::proxy::check::Report;
+use crate::proxy::check::{Change, Report};
 use crate::proxy::{Proxy, ServerId};
-use crate::runtime;
+use crate::runtime::{self, ThreadHandle};
 use crate::stream::Shared;
+use crate::stream::termination::Cause;
 
 /// See [`Report`].
 pub struct ProcessReport {
     shared: Arc<Shared>,
+    threads: Vec<ThreadHandle>,
 }
 
 impl ProcessReport {
     /// Reports with the logs of this configuration.
-    pub fn new(shared: Arc<Shared>) -> ProcessReport {
-        ProcessReport { shared }
+    pub fn new(shared: Arc<Shared>, threads: Vec<ThreadHandle>) -> ProcessReport {
+        ProcessReport { shared, threads }
     }
 
     fn log(&self, px: &Proxy) -> &ProxyLog {
@@ -33,8 +35,11 @@ impl Report for ProcessReport {
         log::emit_system(self.log(px), level, text, runtime::wall());
     }
 
-    fn shut_sessions(&self, server: ServerId) {
-        let _ = server;
+    fn shut_sessions(&self, server: ServerId, change: Change) {
+        let cause = if change == Change::Up { Cause::Up } else { Cause::Down };
+        for thread in &self.threads {
+            thread.post(Box::new(move || super::worker::shut_sessions(server, cause)));
+        }
     }
 
     fn logs_results(&self, px: &Proxy) -> bool {

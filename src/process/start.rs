@@ -153,15 +153,6 @@ fn launch(
     live.backends.iter().for_each(|b| b.changed_ns.store(now, Relaxed));
     let queues = Queues::new(snapshot.clone(), live.clone());
     let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn);
-    let report = super::report::ProcessReport::new(shared.clone());
-    let watch = Arc::new(Watch::new(
-        shared.snapshot.clone(),
-        shared.live.clone(),
-        shared.queues.clone(),
-        Box::new(report),
-    ));
-    check::prepare(&watch);
-    let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
     let usable = usable_cpus();
     let cpus: Vec<Vec<usize>> =
         (0..facts.threads).map(|t| cpus_of(t, facts.threads, global, &usable)).collect();
@@ -174,6 +165,15 @@ fn launch(
         })
         .collect();
     let handles: Vec<ThreadHandle> = builders.iter().map(Builder::handle).collect();
+    let report = super::report::ProcessReport::new(shared.clone(), handles.clone());
+    let watch = Arc::new(Watch::new(
+        shared.snapshot.clone(),
+        shared.live.clone(),
+        shared.queues.clone(),
+        Box::new(report),
+    ));
+    check::prepare(&watch);
+    let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
     let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();

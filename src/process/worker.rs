@@ -12,8 +12,9 @@ use super::bind::{AdminBound, Bound};
 use super::demo;
 use crate::cli;
 use crate::net::{Listener, SockAddr, Socket};
-use crate::proxy::ListenerId;
+use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
+use crate::stream::termination::Cause;
 use crate::stream::{self, Shared, Worker};
 
 /// What a thread is started with.
@@ -62,6 +63,13 @@ pub fn stop() {
         local.stopping.set(true);
         local.worker.stop();
         local.changed.notify_all();
+    }
+}
+
+/// End this thread's sessions on a server.
+pub fn shut_sessions(server: ServerId, cause: Cause) {
+    if let Some(local) = local() {
+        local.worker.shut_sessions(server, cause);
     }
 }
 

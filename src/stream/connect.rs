@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::net::{ConnectOpts, SockAddr, Socket, Source};
 use crate::proxy::balance::{self, Pick, Request};
+use crate::proxy::check::{Observed, observed};
 use crate::proxy::cookie::Seen;
 use crate::proxy::pool::may_reuse;
 use crate::proxy::queue::{Entered, Granted, Ticket};
@@ -174,6 +175,7 @@ fn count_conn_error(view: &View, st: &Stream<'_>) {
     c.backends[st.x.backend.index()].conn_errors.inc();
     if let Some(srv) = st.srv(view) {
         c.servers[srv.id.index()].conn_errors.inc();
+        observed(&view.shared.live, srv, Observed::ConnectFailed);
     }
 }
 
@@ -389,6 +391,7 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
         Some(Some(Err(e))) => Err(Some(attempt(&e))),
         Some(Some(Ok(socket))) => {
             st.x.times.connect = Some(now());
+            observed(&view.shared.live, srv, Observed::Connected);
             Ok(ServerConn { socket, server: id, uses: 0, reused: false, private })
         }
     }

@@ -19,6 +19,7 @@ mod http;
 mod logging;
 mod pool;
 mod retry;
+mod shut;
 mod state;
 mod switch;
 mod tcp;

@@ -192,9 +192,10 @@ pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) 
     };
     let mut relay = Relay::new(&st.s.client, &conn.socket, flow(), flow(), Kind::Tunnel, limits);
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
-    let outcome = relay
-        .run(&mut st.s.timer, &mut |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down))
-        .await;
+    let worker = st.s.worker.clone();
+    let shut = worker.shuts.watch(st.be(view), st.srv(view));
+    let mut meter = |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down);
+    let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
     st.x.bytes_in += relay.up.bytes;
     st.x.bytes_out += relay.down.bytes;
     let counted = relay.counted();

@@ -17,7 +17,9 @@ use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 
 use super::pool::Pools;
+use super::shut::Shuts;
 use super::state::Exchange;
+use super::termination::Cause;
 
 /// Recycled exchanges that a thread keeps.
 const SPARE_EXCHANGES: usize = 256;
@@ -228,6 +230,7 @@ pub struct Worker {
     requests: Cell<u32>,
     /// Woken when a client connection has ended: there may be room for another one.
     pub(super) room: Notify,
+    pub(super) shuts: Shuts,
     stopping: Cell<bool>,
     /// Woken when the thread begins to stop.
     pub(super) stop: Notify,
@@ -242,6 +245,7 @@ impl Worker {
             spare: RefCell::new(Vec::new()),
             requests: Cell::new(0),
             room: Notify::new(),
+            shuts: Shuts::default(),
             stopping: Cell::new(false),
             stop: Notify::new(),
         })
@@ -266,6 +270,11 @@ impl Worker {
     pub fn stop(&self) {
         self.stopping.set(true);
         self.stop.notify_all();
+    }
+
+    /// End this thread's sessions on a server, with that cause in their log lines.
+    pub fn shut_sessions(&self, server: ServerId, cause: Cause) {
+        self.shuts.shut(server, cause);
     }
 
     /// Whether [`Worker::stop`] was called.

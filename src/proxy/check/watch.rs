@@ -17,7 +17,7 @@ pub trait Report: Send + Sync {
     fn say(&self, px: &Proxy, level: Level, text: &str, terminal: Option<&str>);
     /// End the sessions of a server that went down (`on-marked-down shutdown-sessions`), or of the backup servers of a
     /// backend whose server came up (`on-marked-up shutdown-backup-sessions`).
-    fn shut_sessions(&self, server: ServerId);
+    fn shut_sessions(&self, server: ServerId, change: Change);
     /// `option log-health-checks`.
     fn logs_results(&self, px: &Proxy) -> bool;
 }
@@ -191,11 +191,11 @@ impl Watch {
         }
         let up = self.live.server(srv.id).is_up();
         if !up && srv.check.shutdown_on_down == Some(true) {
-            self.report.shut_sessions(srv.id);
+            self.report.shut_sessions(srv.id, Change::Down);
         }
         if up && !srv.backup && srv.check.shutdown_backup_on_up == Some(true) {
             for backup in px.backend().servers.iter().filter(|s| s.backup) {
-                self.report.shut_sessions(backup.id);
+                self.report.shut_sessions(backup.id, Change::Up);
             }
         }
     }

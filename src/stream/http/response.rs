@@ -8,6 +8,7 @@ use crate::http::{BodyLen, FieldId, Method};
 use crate::http1::connection::{BodyForm, Persistence, check_switch, rewrite_response, server_keeps_alive};
 use crate::http1::{Relax, write_response};
 use crate::log::Step;
+use crate::proxy::check::{Observed, observed};
 use crate::proxy::cookie::{self, Edit, Exchange as CookieExchange};
 use crate::proxy::{HttpClose, HttpReuse};
 use crate::rules::{ProxyRules, RuleSet, Verdict};
@@ -32,6 +33,9 @@ pub(in crate::stream) async fn deliver(
     mut up: Upload,
 ) -> Next {
     logging::capture_response(view, st);
+    if let Some(srv) = st.srv(view) {
+        observed(&view.shared.live, srv, Observed::Response(st.x.response.status()));
+    }
     settle(st, &up);
     if let Some(next) = response_rules(view, st).await {
         return next;
@@ -91,6 +95,7 @@ fn count_response_error(view: &View, st: &Stream<'_>) {
     c.backends[st.x.backend.index()].resp_errors.inc();
     if let Some(srv) = st.srv(view) {
         c.servers[srv.id.index()].resp_errors.inc();
+        observed(&view.shared.live, srv, Observed::NoResponse);
     }
 }
 
@@ -240,9 +245,10 @@ async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upl
         relay.up_is_broken();
     }
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
-    let outcome = relay
-        .run(&mut st.s.timer, &mut |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down))
-        .await;
+    let worker = st.s.worker.clone();
+    let shut = worker.shuts.watch(st.be(view), st.srv(view));
+    let mut meter = |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down);
+    let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
     st.x.bytes_in += relay.up.bytes - before;
     st.x.bytes_out += relay.down.bytes;
     let counted = relay.counted();

@@ -7,6 +7,7 @@ use crate::http::{BodyLen, FieldId, Method, Version};
 use crate::http1::connection::{Persistence, rewrite_request, rewrite_response};
 use crate::http1::{Parsed, Relax, parse_response, write_request, write_response};
 use crate::net::RecvBuf;
+use crate::proxy::check::{Observed, observed};
 use crate::proxy::{HttpClose, RetryOn};
 use crate::runtime::{self, now};
 
@@ -359,6 +360,7 @@ fn no_response(view: &View, st: &mut Stream<'_>, missing: Missing) -> Next {
         c.backends[st.x.backend.index()].resp_errors.inc();
         if let Some(srv) = st.srv(view) {
             c.servers[srv.id.index()].resp_errors.inc();
+            observed(&view.shared.live, srv, Observed::NoResponse);
         }
     };
     reset_connect_time(st);

@@ -15,6 +15,7 @@ use crate::base::time::Mono;
 use crate::net::Socket;
 use crate::runtime::{Timer, now};
 
+use super::shut::ShutWatch;
 use super::termination::Cause;
 
 use flow::Moved;
@@ -139,9 +140,18 @@ impl<'a> Relay<'a> {
     }
 
     /// Carries until both directions have ended, one failed, or a timeout struck. `meter` is told now and then
-    /// how many more bytes went up and down during a long transfer.
-    pub async fn run(&mut self, timer: &mut Timer, meter: &mut dyn FnMut(u64, u64)) -> Outcome {
+    /// how many more bytes went up and down during a long transfer. `shut` may end it.
+    pub(super) async fn run(
+        &mut self,
+        timer: &mut Timer,
+        meter: &mut dyn FnMut(u64, u64),
+        mut shut: Option<ShutWatch<'_>>,
+    ) -> Outcome {
         poll_fn(|cx| {
+            if let Some(cause) = shut.as_mut().and_then(|s| s.poll(cx)) {
+                self.outcome.cause = cause;
+                return Poll::Ready(self.outcome);
+            }
             let done = self.poll(cx, timer);
             let (up, down) = (self.up.bytes - self.metered.0, self.down.bytes - self.metered.1);
             if up + down >= REPORT_BYTES {
