@@ -105,8 +105,8 @@ impl Driver {
         forward!(self, d => d.next())
     }
 
-    pub(crate) fn recv_multi(&mut self, fd: i32, token: u64, window: u32) {
-        forward!(self, d => d.recv_multi(fd, token, window));
+    pub(crate) fn recv(&mut self, fd: i32, token: u64, window: u32) {
+        forward!(self, d => d.recv(fd, token, window));
     }
 
     pub(crate) fn send(&mut self, fd: i32, token: u64, parts: &mut Parts) -> OpKey {

@@ -1,10 +1,8 @@
 //! The socket table: every socket's state between the tasks and the driver.
 //!
 //! Receiving is multishot into shared buffers: the kernel posts what arrives, it is queued here and a task that
-//! waits is woken. The queue is bounded by a window: a receive is armed for what is left of it (kernel 6.17
-//! counts the bytes and stops by itself; on older ones the receive is cancelled when the window is full, and what the kernel posts
-//! until then, at most 32 buffers, comes on top) and re-armed when half of it has been taken. Bytes are packed
-//! densely into buffers, so the window bounds the buffers, too.
+//! waits is woken. The queue is bounded by a window: a receive is armed for what is left of it, and again when half
+//! of it has been taken. Bytes are packed densely into buffers, so the window bounds the buffers, too.
 //!
 //! Sending is an ordered queue of parts: what tasks queue during a turn is submitted at its end, in one operation. One
 //! operation per socket is in flight at a time: order is kept, errors are exact.
@@ -208,7 +206,7 @@ impl Io {
         sock.flags |= flag::RECV;
         sock.inflight += 1;
         let window = (self.window - sock.recv_bytes) as u32;
-        self.driver.recv_multi(sock.fd, token(Kind::Recv, slot), window);
+        self.driver.recv(sock.fd, token(Kind::Recv, slot), window);
     }
 
     pub(crate) fn try_recv(&mut self, slot: u32) -> Option<io::Result<RecvBuf>> {
@@ -702,9 +700,8 @@ impl Io {
                 if let Data::Buf(buf) = c.data {
                     sock.push(scarce(&self.driver, buf));
                 }
-                if c.more && sock.recv_bytes >= self.window {
-                    // Only without the kernel's own limit.
-                    self.cancel_recv(slot);
+                if !c.more {
+                    self.arm(slot);
                 }
             }
             // Not errors of the connection: whoever wants data arms again.

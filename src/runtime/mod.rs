@@ -126,9 +126,11 @@ fn wake_ring(mailbox: &std::sync::Arc<mailbox::Mailbox>, fd: i32) -> bool {
         let key = rt.messages.borrow_mut().insert(mailbox.clone());
         // The other side has nothing to book for it: coming out of `io_uring_enter` is the message.
         let remote = driver::token(driver::Kind::Ignore, 0);
-        let own = driver::token(driver::Kind::Message, key as u32);
-        ring.msg_ring(fd, remote, own);
-        true
+        let sent = ring.msg_ring(fd, remote, driver::token(driver::Kind::Message, key as u32));
+        if !sent {
+            rt.messages.borrow_mut().remove(key);
+        }
+        sent
     })
     .unwrap_or(false)
 }

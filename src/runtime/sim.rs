@@ -246,7 +246,7 @@ impl SimDriver {
         self.next_port
     }
 
-    pub(crate) fn recv_multi(&mut self, fd: i32, token: u64, window: u32) {
+    pub(crate) fn recv(&mut self, fd: i32, token: u64, window: u32) {
         self.ops.insert(token, fd);
         if let Some(s) = self.stream(fd) {
             s.recv = Some((token, window as usize));

@@ -38,6 +38,8 @@ pub struct Config {
     pub recv_window: usize,
     /// Drop a task that panics (the panic is reported by the hook) instead of ending the thread.
     pub survive_panics: bool,
+    /// Use nothing newer than kernel 6.1: for tests.
+    pub oldest_kernel: bool,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             bufs_max: 4096,
             recv_window: 65536,
             survive_panics: true,
+            oldest_kernel: false,
         }
     }
 }
@@ -86,6 +89,7 @@ impl Builder {
             buf_size: config.buf_size,
             bufs_initial: config.bufs_initial,
             bufs_max: config.bufs_max,
+            oldest_kernel: config.oldest_kernel,
         })?;
         let Some(event) = &self.mailbox.event else {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));

@@ -17,6 +17,8 @@ use io_uring::types::BufRingEntry;
 
 /// Buffers per chunk: 64 x 16 KiB = 1 MiB.
 const CHUNK: u32 = 64;
+/// Heap memory that a slice is appended to grows up to this.
+const HEAP_BYTES: usize = 16384;
 /// Distance between two buffers beyond their size, see the module's comment.
 const STAGGER: usize = 256;
 
@@ -299,8 +301,7 @@ fn unmap(base: NonNull<u8>, len: usize) {
 enum Owner {
     None,
     Ring(Rc<Pool>),
-    /// Only kept alive: `RecvBuf::ptr` points into it.
-    Heap(#[expect(dead_code)] Rc<Vec<u8>>),
+    Heap(Rc<Vec<u8>>),
 }
 
 /// A slice of received bytes. Cloning and splitting share the memory; a provided buffer goes back to its
@@ -360,24 +361,42 @@ impl RecvBuf {
     /// Copies `bytes` behind this slice when the memory there belongs to nobody else; false when it does not fit
     /// or another slice shares the buffer. Keeps a queue of tiny segments from holding a buffer each.
     pub fn try_append(&mut self, bytes: &[u8]) -> bool {
-        let Owner::Ring(pool) = &self.owner else { return false };
-        if pool.refs[self.bid as usize].get() != 1 {
-            return false;
+        match &mut self.owner {
+            Owner::None => false,
+            Owner::Ring(pool) => {
+                if pool.refs[self.bid as usize].get() != 1 {
+                    return false;
+                }
+                let base = pool.base[self.bid as usize].get();
+                let end = self.ptr.as_ptr() as usize - base as usize + self.len as usize;
+                if end + bytes.len() > pool.buf_size {
+                    return false;
+                }
+                // SAFETY: the target range lies inside this buffer, behind our slice; we hold the only slice of it
+                // (refs == 1) and the kernel does not, so nobody else reads or writes it. `bytes` cannot overlap: it
+                // borrows other memory, as the only slice of this buffer is `self`, which is borrowed mutably.
+                unsafe {
+                    let to = self.ptr.as_ptr().add(self.len as usize);
+                    std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+                }
+                self.len += bytes.len() as u32;
+                true
+            }
+            Owner::Heap(rc) => {
+                let Some(vec) = Rc::get_mut(rc) else { return false };
+                let start = self.ptr.as_ptr() as usize - vec.as_ptr() as usize;
+                let end = start + self.len as usize;
+                if end + bytes.len() > HEAP_BYTES {
+                    return false;
+                }
+                vec.truncate(end);
+                vec.extend_from_slice(bytes);
+                // SAFETY: `start` is within the vector, which has only grown behind `end`.
+                self.ptr = unsafe { NonNull::new_unchecked(vec.as_mut_ptr().add(start)) };
+                self.len += bytes.len() as u32;
+                true
+            }
         }
-        let base = pool.base[self.bid as usize].get();
-        let end = self.ptr.as_ptr() as usize - base as usize + self.len as usize;
-        if end + bytes.len() > pool.buf_size {
-            return false;
-        }
-        // SAFETY: the target range lies inside this buffer, behind our slice; we hold the only slice of it
-        // (refs == 1) and the kernel does not, so nobody else reads or writes it. `bytes` cannot overlap: it
-        // borrows other memory, as the only slice of this buffer is `self`, which is borrowed mutably.
-        unsafe {
-            let to = self.ptr.as_ptr().add(self.len as usize);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-        }
-        self.len += bytes.len() as u32;
-        true
     }
 }
 
@@ -409,8 +428,8 @@ impl Deref for RecvBuf {
     fn deref(&self) -> &[u8] {
         // SAFETY: ptr..ptr+len lies in memory that `owner` keeps alive (or is empty and dangling); it was
         // initialised by the kernel's receive (the mapping is zeroed anyway) or is a vector's content. It is not
-        // written while shared: the kernel got no right to it before the last slice is gone, `try_append` writes
-        // only behind a sole slice, and the heap vector is never touched again.
+        // written while shared: the kernel got no right to it before the last slice is gone, and `try_append` writes
+        // only behind a sole slice.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len as usize) }
     }
 }
@@ -535,4 +554,81 @@ pub fn put_vec(mut v: Vec<u8>) {
             pool.push(v);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_share_and_split() {
+        let mut a = RecvBuf::from_vec(b"hello world".to_vec());
+        let b = a.clone();
+        let hello = a.split_to(5);
+        a.advance(1);
+        assert_eq!((&*hello, &*a, &*b), (&b"hello"[..], &b"world"[..], &b"hello world"[..]));
+        assert!(!a.try_append(b"!"), "shared");
+        drop((b, hello));
+        assert!(a.try_append(b"!"));
+        assert_eq!(&*a, b"world!");
+        a.truncate(3);
+        assert!(a.try_append(&[b'x'; 100]), "the vector is moved");
+        assert_eq!(a.len(), 103);
+        assert!(a.starts_with(b"worx"));
+        assert!(!a.try_append(&[0; HEAP_BYTES]));
+        assert!(a.split_to(103).len() == 103 && a.is_empty());
+        assert!(!RecvBuf::empty().try_append(b"x"));
+    }
+
+    #[test]
+    fn a_part_can_be_sent_piecemeal() {
+        let parts = [
+            SendBuf::Vec(b"0123456789".to_vec()),
+            SendBuf::Recv(RecvBuf::from_vec(b"0123456789".to_vec())),
+            SendBuf::Static(b"0123456789"),
+            SendBuf::Shared(Arc::from(&b"0123456789"[..])),
+        ];
+        for mut part in parts {
+            part.advance(0);
+            part.advance(3);
+            part.advance(4);
+            assert_eq!(part.as_slice(), b"789");
+            part.recycle();
+        }
+    }
+
+    /// The pool by itself, without a kernel: what comes back is given again, chunks come and go.
+    #[test]
+    fn the_pool_grows_and_shrinks() {
+        let pool = Pool::new(4096, 64, 1024).unwrap();
+        assert_eq!((pool.total(), pool.available()), (64, 64));
+        let mut bid = 0u16;
+        let mut held = Vec::new();
+        // The kernel takes buffers in the order of the ring; here each new one in turn.
+        while pool.total() < 1024 {
+            while pool.available() > 0 {
+                let mut buf = pool.taken(bid, 10);
+                assert!(buf.try_append(b"more"));
+                held.push(buf);
+                bid += 1;
+            }
+            assert!(pool.grow_if_low());
+        }
+        while pool.available() > 0 {
+            held.push(pool.taken(bid, 10));
+            bid += 1;
+        }
+        assert!(pool.scarce() && !pool.grow_if_low());
+        held.clear();
+        assert_eq!((pool.available(), pool.in_use()), (1024, 0));
+        for _ in 0..20 {
+            pool.tend();
+        }
+        // Buffers of a leaving chunk that come back are withheld, until the chunk is unmapped.
+        for bid in (0..1024u16).rev() {
+            drop(pool.taken(bid, 1));
+        }
+        assert!(pool.total() < 300, "{} buffers", pool.total());
+        assert_eq!(pool.in_use(), 0);
+    }
 }

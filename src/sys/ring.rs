@@ -168,6 +168,8 @@ pub struct RingConfig {
     pub bufs_initial: u32,
     /// Receive buffers at most.
     pub bufs_max: u32,
+    /// Use nothing newer than kernel 6.1, to test what it does without.
+    pub oldest_kernel: bool,
 }
 
 /// One thread's io_uring. Must be made and used on one thread (`SINGLE_ISSUER`).
@@ -190,6 +192,7 @@ pub struct Ring {
     reaped_at: usize,
     /// Multishot receives can be bounded (6.17).
     recv_limit: bool,
+    messages_work: bool,
     /// `io_uring_enter` calls made.
     enters: u64,
 }
@@ -197,7 +200,7 @@ pub struct Ring {
 impl Ring {
     /// Sets up the ring and its buffers.
     pub fn new(config: &RingConfig) -> io::Result<Ring> {
-        let uring = setup(config.entries)?;
+        let uring = setup(config.entries, config.oldest_kernel)?;
         let pool = Pool::new(config.buf_size, config.bufs_initial, config.bufs_max)?;
         let (addr, entries) = pool.ring();
         // SAFETY: the mapping holds `entries` entries and lives until after the ring is closed: `pool` is
@@ -220,9 +223,12 @@ impl Ring {
             reaped: Vec::new(),
             reaped_at: 0,
             recv_limit: false,
+            messages_work: false,
             enters: 0,
         };
-        ring.recv_limit = ring.probe_recv_limit();
+        ring.recv_limit = !config.oldest_kernel && ring.probe_recv_limit();
+        // Messages to rings with DEFER_TASKRUN were mended several times up to 6.6.
+        ring.messages_work = !config.oldest_kernel && kernel_version() >= (6, 6);
         Ok(ring)
     }
 
@@ -276,10 +282,16 @@ impl Ring {
         }
     }
 
-    /// Receives into provided buffers until error, end, or (kernel 6.17) `window` bytes.
-    pub fn recv_multi(&mut self, fd: RawFd, token: u64, window: u32) {
-        let file_index = if self.recv_limit { window } else { 0 };
-        self.push(Sqe { file_index, ..recv_multi(fd, token) });
+    /// Receives into provided buffers until error, end, or `window` bytes. Before kernel 6.17 a multishot receive cannot
+    /// be bounded: it would move up to 64 buffers for one client before a cancel comes through, so there it is a single
+    /// receive of one buffer (half a microsecond more per request).
+    pub fn recv(&mut self, fd: RawFd, token: u64, window: u32) {
+        let sqe = recv_multi(fd, token);
+        if self.recv_limit {
+            self.push(Sqe { file_index: window, ..sqe });
+        } else {
+            self.push(Sqe { ioprio: 0, ..sqe });
+        }
         self.inflight += 1;
     }
 
@@ -386,11 +398,15 @@ impl Ring {
         });
     }
 
-    /// Posts a completion with `remote` as token into another ring. Our own completion carries `token`, which
-    /// must be quiet.
-    pub fn msg_ring(&mut self, fd: RawFd, remote: u64, token: u64) {
-        debug_assert!(is_quiet(token));
+    /// Posts a completion with `remote` as token into another ring. Our own completion carries `token`; both must be
+    /// quiet. False when this kernel cannot.
+    pub fn msg_ring(&mut self, fd: RawFd, remote: u64, token: u64) -> bool {
+        debug_assert!(is_quiet(token) && is_quiet(remote));
+        if !self.messages_work {
+            return false;
+        }
         self.push(Sqe { opcode: OP_MSG_RING, fd, off: remote, user_data: token, ..Sqe::default() });
+        true
     }
 
     /// Submits what was queued, sleeps as `wait` says and takes over the completions. Interruption by a signal and
@@ -577,7 +593,7 @@ impl Drop for Ring {
     }
 }
 
-fn setup(entries: u32) -> io::Result<IoUring> {
+fn setup(entries: u32, oldest_kernel: bool) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder
         .setup_single_issuer()
@@ -587,6 +603,9 @@ fn setup(entries: u32) -> io::Result<IoUring> {
         .setup_clamp()
         .setup_cqsize(entries * 8);
     let plain = builder.clone();
+    if oldest_kernel {
+        return plain.build(entries);
+    }
     // NO_SQARRAY came with 6.6.
     match builder.setup_no_sqarray().build(entries) {
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => plain.build(entries),
@@ -621,7 +640,8 @@ pub fn probe() -> Result<(), String> {
     if (major, minor) < (6, 1) && major > 0 {
         return Err(format!("this kernel is {major}.{minor}: at least Linux 6.1 is needed (io_uring)"));
     }
-    let config = RingConfig { entries: 8, buf_size: 4096, bufs_initial: 0, bufs_max: 64 };
+    let config =
+        RingConfig { entries: 8, buf_size: 4096, bufs_initial: 0, bufs_max: 64, oldest_kernel: false };
     match Ring::new(&config) {
         Ok(_ring) => Ok(()),
         Err(e) => Err(explain(&e)),
