@@ -45,6 +45,10 @@ fn state(status: Status) -> (usize, String) {
         Status::Full => (0, String::new()),
         Status::Legacy { modern } => (1, format!("write `{modern}`")),
         Status::NoEffect { why } => (2, why.to_owned()),
+        Status::Fixed { ours, why } => {
+            let ours = ours.iter().map(|o| if o.is_empty() { "(alone)" } else { o }).collect::<Vec<_>>();
+            (2, format!("always: {}; {why}", ours.join(", ")))
+        }
         Status::Inert { feature } => (3, format!("for {feature}")),
         Status::Planned => (4, String::new()),
     }

@@ -146,6 +146,16 @@ impl<'a> Dispatcher<'a> {
                 diags.warning(loc, format!("'{}' has no effect: {why}", keyword.name));
                 return;
             }
+            Status::Fixed { ours, why } => {
+                let asked = match dir.negated {
+                    true => "no".to_owned(),
+                    false => dir.words[words..].iter().map(Word::text).collect::<Vec<_>>().join(" "),
+                };
+                if !ours.contains(&asked.as_str()) {
+                    diags.warning(loc, format!("'{}' has no effect: {why}", keyword.name));
+                }
+                return;
+            }
             Status::Planned => {
                 not_supported(keyword.name, loc, diags);
                 return;

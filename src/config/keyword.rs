@@ -54,6 +54,13 @@ pub enum Status {
         /// Why.
         why: &'static str,
     },
+    /// What is done is fixed here: accepted in silence when just that is asked for, with a warning otherwise.
+    Fixed {
+        /// Arguments that ask for what is done anyway; "no" stands for the negated form, "" for no argument.
+        ours: &'static [&'static str],
+        /// Why it cannot be otherwise.
+        why: &'static str,
+    },
     /// Accepted in silence: it tunes a feature that is not supported yet, and that is an error wherever it is
     /// asked for.
     Inert {

@@ -101,7 +101,7 @@ fn remark(status: Status) -> String {
     match status {
         Status::Full => String::new(),
         Status::Legacy { modern } => format!("  # old form of: {modern}"),
-        Status::NoEffect { why } => format!("  # no effect: {why}"),
+        Status::NoEffect { why } | Status::Fixed { why, .. } => format!("  # no effect: {why}"),
         Status::Inert { feature } => format!("  # for {feature}, which is not supported yet"),
         Status::Planned => "  # not supported yet".to_owned(),
     }

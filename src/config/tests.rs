@@ -37,7 +37,8 @@ const fn kw(name: &'static str, sections: Sections, status: Status, parse: Parse
     Keyword { name, sections, syntax: name, doc: "For tests.", status, parse }
 }
 
-static KEYWORDS: [Keyword; 9] = [
+static KEYWORDS: [Keyword; 10] = [
+    kw("shards", Sections::GLOBAL, Status::Fixed { ours: &["off", "no"], why: "reasons" }, Keyword::nothing),
     kw("setenv", Sections::GLOBAL, Status::Full, setenv),
     kw("daemon", Sections::GLOBAL, Status::Full, note),
     kw("mode", Sections::PROXY, Status::Full, note),
@@ -191,6 +192,15 @@ fn unknown_keywords_say_what_they_may_be() {
             assert_eq!(d.help.as_deref(), Some(help), "{line}");
         }
     }
+}
+
+#[test]
+fn what_is_done_anyway_needs_no_warning() {
+    clean("global\n shards off\n");
+    let l = load_text("global\n shards on\n shards\n");
+    let wanted =
+        ["Warning 2:2 'shards' has no effect: reasons", "Warning 3:2 'shards' has no effect: reasons"];
+    assert_eq!(messages(&l), wanted);
 }
 
 #[test]

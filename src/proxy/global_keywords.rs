@@ -23,6 +23,22 @@ const fn no_effect(name: &'static str, syntax: &'static str, why: &'static str) 
     }
 }
 
+const fn fixed(
+    name: &'static str,
+    syntax: &'static str,
+    ours: &'static [&'static str],
+    why: &'static str,
+) -> Keyword {
+    Keyword {
+        name,
+        sections: Sections::GLOBAL,
+        syntax,
+        doc: "accepted for compatibility",
+        status: Status::Fixed { ours, why },
+        parse: Keyword::nothing,
+    }
+}
+
 /// Tunes a feature that is not there yet and that is an error wherever it is asked for: nothing to warn about.
 const fn inert(name: &'static str, syntax: &'static str, feature: &'static str) -> Keyword {
     Keyword {
@@ -220,14 +236,14 @@ const ONE_RELAY: &str = "one relay moves all data; nosplice turns splice(2) off"
 
 /// The table of what means nothing here.
 pub static WITHOUT_EFFECT: &[Keyword] = &[
-    no_effect("nbproc", "nbproc <number>", NO_PROCESSES),
+    fixed("nbproc", "nbproc <number>", &["1"], NO_PROCESSES),
     no_effect("noepoll", "noepoll", NO_POLLER),
     no_effect("nokqueue", "nokqueue", NO_POLLER),
     no_effect("noevports", "noevports", NO_POLLER),
     no_effect("nopoll", "nopoll", NO_POLLER),
     no_effect("nosepoll", "nosepoll", NO_POLLER),
-    no_effect("insecure-fork-wanted", "[no] insecure-fork-wanted", "nothing here starts a program"),
-    no_effect("insecure-setuid-wanted", "insecure-setuid-wanted", "nothing here starts a program"),
+    fixed("insecure-fork-wanted", "[no] insecure-fork-wanted", &["", "no"], "nothing here starts a program"),
+    fixed("insecure-setuid-wanted", "insecure-setuid-wanted", &[""], "nothing here starts a program"),
     no_effect(
         "mworker-max-reloads",
         "mworker-max-reloads <number>",
@@ -239,12 +255,17 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
         "pipes are as large as the kernel lets them be, up to 1 MiB",
     ),
     no_effect("nogetaddrinfo", "nogetaddrinfo", "names are resolved by the system's own resolver"),
-    no_effect("busy-polling", "[no] busy-polling", "a thread waits in the kernel when it has nothing to do"),
+    fixed(
+        "busy-polling",
+        "[no] busy-polling",
+        &["no"],
+        "a thread waits in the kernel when it has nothing to do",
+    ),
     no_effect("stats bind-process", "stats bind-process <set>", NO_PROCESSES),
     no_effect("cpu-policy", "cpu-policy <policy>", AFFINITY),
     no_effect("cpu-affinity", "cpu-affinity <affinity>", AFFINITY),
     no_effect("cpu-set", "cpu-set <directive>...", AFFINITY),
-    no_effect("numa-cpu-mapping", "[no] numa-cpu-mapping", AFFINITY),
+    fixed("numa-cpu-mapping", "[no] numa-cpu-mapping", &["no"], AFFINITY),
     no_effect(
         "thread-group",
         "thread-group <group> [<thread-range>...]",
@@ -256,32 +277,34 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
         "prealloc-fd",
         "the kernel's descriptor table grows without stopping threads for long",
     ),
-    no_effect("no-memory-trimming", "no-memory-trimming", "memory is never trimmed at a stop or reload"),
-    no_effect("quick-exit", "[no] quick-exit", "the process always exits without taking its memory apart"),
-    no_effect("debug.counters", "debug.counters { on | off }", "there are no such counters"),
-    no_effect("profiling.tasks", "profiling.tasks { auto | on | off }", "use perf(1)"),
-    no_effect("profiling.memory", "profiling.memory { on | off }", "use a heap profiler"),
+    fixed("no-memory-trimming", "no-memory-trimming", &[""], "memory is never trimmed at a stop or reload"),
+    fixed("quick-exit", "[no] quick-exit", &[""], "the process always exits without taking its memory apart"),
+    fixed("debug.counters", "debug.counters { on | off }", &["off"], "there are no such counters"),
+    fixed("profiling.tasks", "profiling.tasks { auto | on | off }", &["off"], "use perf(1)"),
+    fixed("profiling.memory", "profiling.memory { on | off }", &["off"], "use a heap profiler"),
     no_effect(
         "force-cfg-parser-pause",
         "force-cfg-parser-pause <timeout>",
         "it only serves to test watchdogs",
     ),
     no_effect("stress-level", "stress-level <level>", "it only serves HAProxy's developers"),
-    no_effect(
+    fixed(
         "expose-deprecated-directives",
         "expose-deprecated-directives",
+        &[""],
         "old forms are always accepted, with a warning",
     ),
-    no_effect(
+    fixed(
         "expose-experimental-directives",
         "expose-experimental-directives",
+        &[""],
         "whatever is supported is accepted",
     ),
     no_effect("warn-blocked-traffic-after", "warn-blocked-traffic-after <time>", OWN_SCHEDULER),
     no_effect("tune.maxpollevents", "tune.maxpollevents <number>", NO_POLLER),
     no_effect("tune.maxaccept", "tune.maxaccept <number>", OWN_SCHEDULER),
     no_effect("tune.runqueue-depth", "tune.runqueue-depth <number>", OWN_SCHEDULER),
-    no_effect("tune.sched.low-latency", "tune.sched.low-latency { on | off }", OWN_SCHEDULER),
+    fixed("tune.sched.low-latency", "tune.sched.low-latency { on | off }", &["on", "off"], OWN_SCHEDULER),
     no_effect("tune.events.max-events-at-once", "tune.events.max-events-at-once <number>", OWN_SCHEDULER),
     no_effect("tune.max-rules-at-once", "tune.max-rules-at-once <number>", OWN_SCHEDULER),
     no_effect(
@@ -295,7 +318,7 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
         "the kernel delivers what is there in one piece",
     ),
     no_effect("tune.chksize", "tune.chksize <size>", "checks take the buffers that they need"),
-    no_effect("tune.fd.edge-triggered", "tune.fd.edge-triggered { on | off }", NO_POLLER),
+    fixed("tune.fd.edge-triggered", "tune.fd.edge-triggered { on | off }", &["off"], NO_POLLER),
     no_effect(
         "tune.fd.tables",
         "tune.fd.tables { shared | per-thread-group }",
@@ -314,15 +337,22 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
         "tune.pattern.cache-size <number>",
         "patterns are indexed, regular expressions take linear time",
     ),
-    no_effect("tune.listener.multi-queue", "tune.listener.multi-queue { on | fair | off }", OWN_LISTENERS),
-    no_effect(
-        "tune.listener.default-shards",
-        "tune.listener.default-shards { by-process | by-thread | by-group }",
+    fixed(
+        "tune.listener.multi-queue",
+        "tune.listener.multi-queue { on | fair | off }",
+        &["on", "fair"],
         OWN_LISTENERS,
     ),
-    no_effect(
+    fixed(
+        "tune.listener.default-shards",
+        "tune.listener.default-shards { by-process | by-thread | by-group }",
+        &["by-thread"],
+        OWN_LISTENERS,
+    ),
+    fixed(
         "tune.idle-pool.shared",
         "tune.idle-pool.shared { full | on | off }",
+        &["off"],
         "every thread keeps server connections of its own",
     ),
     no_effect(

@@ -140,7 +140,7 @@ fn report_status(cx: &mut ParseCx<'_>, w: &Word, status: Status) {
             cx.warning(w.loc, format!("'{keyword}' : '{name}' is an old form"))
                 .help(format!("write '{modern}'"));
         }
-        Status::NoEffect { why } => {
+        Status::NoEffect { why } | Status::Fixed { why, .. } => {
             cx.warning(w.loc, format!("'{keyword}' : '{name}' has no effect here: {why}"));
         }
         Status::Planned => {
