@@ -20,6 +20,27 @@ fn simulated<F: Future>(f: F) -> F::Output {
 }
 
 #[test]
+fn work_posted_before_the_start_finds_the_root_set_up() {
+    thread_local!(static READY: Cell<bool> = const { Cell::new(false) });
+    let found = Arc::new(AtomicUsize::new(0));
+    let builder = Builder::new(0, Config { survive_panics: false, ..Config::default() });
+    let seen = found.clone();
+    builder.handle().post(Box::new(move || {
+        seen.store(1 + usize::from(READY.get()), Ordering::Relaxed);
+    }));
+    let until = found.clone();
+    builder
+        .run(async move {
+            READY.set(true);
+            while until.load(Ordering::Relaxed) == 0 {
+                yield_now().await;
+            }
+        })
+        .expect("io_uring");
+    assert_eq!(found.load(Ordering::Relaxed), 2, "the work ran before the root");
+}
+
+#[test]
 fn timers_fire_in_order_and_never_early() {
     simulated(async {
         let log = Rc::new(RefCell::new(Vec::new()));

@@ -175,7 +175,8 @@ impl Turns<'_> {
             self.turns += 1;
             let now = NOW.get();
             self.rt.wheel.borrow_mut().advance(now, |task| self.rt.exec.borrow_mut().wake(task));
-            if self.mailbox.pending() {
+            // Not before the root's first turn: what was posted to a thread that only begins finds it set up.
+            if self.turns > 1 && self.mailbox.pending() {
                 for job in self.mailbox.take() {
                     self.guard(job);
                 }

@@ -117,7 +117,7 @@ pub(in crate::stream) fn begin(view: &View, st: &mut Stream<'_>) {
 pub(in crate::stream) async fn frontend(view: &View, st: &mut Stream<'_>) -> Option<Next> {
     let fe = st.fe(view);
     if let Some(uri) = fe.frontend.as_ref().and_then(|f| f.monitor_uri.as_ref())
-        && st.x.request.target() == uri.as_slice()
+        && is_monitored(&st.x.request, uri)
     {
         let fail = switch::monitor_fails(view, st);
         return Some(answers::monitor(view, st, fail));
@@ -135,6 +135,11 @@ pub(in crate::stream) async fn frontend(view: &View, st: &mut Stream<'_>) -> Opt
         None => return Some(no_server(view, st)),
     }
     None
+}
+
+/// `monitor-uri` as written, or its path in a request in absolute form.
+fn is_monitored(request: &RequestHead, uri: &[u8]) -> bool {
+    request.target() == uri || (uri.starts_with(b"/") && request.uri().path_and_query() == Some(uri))
 }
 
 /// No backend, or no server in it.
