@@ -70,10 +70,10 @@ pub(super) fn push_int(out: &mut Vec<u8>, n: i64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Append three digits.
-pub(super) fn push_millis(out: &mut Vec<u8>, ms: u64) {
+/// The last three digits of a number.
+pub(super) fn three_digits(n: u64) -> [u8; 3] {
     let d = |n: u64| b'0' + (n % 10) as u8;
-    out.extend_from_slice(&[d(ms / 100), d(ms / 10), d(ms)]);
+    [d(n / 100), d(n / 10), d(n)]
 }
 
 /// Append hexadecimal digits, upper case, at least `width` of them.
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(text(&|v| push_hex(v, 0x6B00_D13D, 4)), "6B00D13D");
         assert_eq!(text(&|v| push_hex(v, 0, 0)), "0");
         assert_eq!(text(&|v| push_hex(v, u64::MAX, 1)), "FFFFFFFFFFFFFFFF");
-        assert_eq!(text(&|v| push_millis(v, 7)), "007");
+        assert_eq!((three_digits(7), three_digits(1234)), (*b"007", *b"234"));
         assert_eq!(text(&|v| push_json(v, b"a\"\\\n\x01\xff")), "\"a\\\"\\\\\\n\\u0001\u{fffd}\"");
         let mut v = Vec::new();
         for n in [0, 23, 24, 255, 256, 65_535, 65_536, u64::MAX] {

@@ -1,6 +1,6 @@
 //! Each thread's logger: lines are collected and leave together, without ever blocking the thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,12 +26,23 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static LOGGER: RefCell<Logger> = const { RefCell::new(Logger::new()) };
+    static PID: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The process id, without a system call on threads that write many lines. (A thread that collects lines was started
+/// after the last fork; others may be the one that forks.)
+pub(super) fn pid() -> u32 {
+    match PID.get() {
+        0 => std::process::id(),
+        pid => pid,
+    }
 }
 
 /// Collect the lines of this thread from now on, and send them when [`flush`] is called: a worker calls it at the
 /// end of each turn. Threads that never call this send each line at once.
 pub fn batch_on_this_thread() {
     LOGGER.with_borrow_mut(|l| l.batching = true);
+    PID.set(std::process::id());
 }
 
 /// Log one exchange, as the options of the frontend say (`dontlognull`, `dontlog-normal`,

@@ -7,7 +7,7 @@ use crate::base::time::{Mono, Wall};
 use crate::sample::{Ctx, Sample, to_int, to_str};
 
 use super::date::with_second;
-use super::escape::{Escape, push, push_cbor_head, push_hex, push_int, push_json, push_millis};
+use super::escape::{Escape, push, push_cbor_head, push_hex, push_int, push_json};
 use super::format::{Flags, Item, ItemType, What};
 use super::var::Var;
 use super::{Captures, LogAddr, LogFields, LogFormat, Origin, Timeline};
@@ -197,21 +197,46 @@ impl Writer<'_> {
         }
     }
 
-    fn address(&mut self, a: LogAddr) {
-        let mut text = Vec::with_capacity(40);
-        match a {
-            LogAddr::None => return self.text(None, Escape::None),
-            LogAddr::Unix { .. } => text.extend_from_slice(b"unix"),
-            LogAddr::Inet(a) if self.flags.has(Flags::HEX) => match a.ip() {
-                IpAddr::V4(ip) => push_hex(&mut text, u64::from(u32::from(ip)), 8),
-                IpAddr::V6(ip) => ip.octets().iter().for_each(|o| push_hex(&mut text, u64::from(*o), 2)),
-            },
-            LogAddr::Inet(a) => {
-                use std::io::Write;
-                let _ = write!(text, "{}", a.ip());
-            }
+    /// Text that `write` appends: never empty, nothing in it to escape.
+    fn written(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.encodes() {
+            let mut text = Vec::new();
+            write(&mut text);
+            return self.encoded_text(Some(&text));
         }
-        self.text(Some(&text), Escape::None);
+        let quote = self.flags.has(Flags::QUOTE);
+        if quote {
+            self.out.push(b'"');
+        }
+        write(self.out);
+        if quote {
+            self.out.push(b'"');
+        }
+    }
+
+    fn address(&mut self, a: LogAddr) {
+        let hex = self.flags.has(Flags::HEX);
+        match a {
+            LogAddr::None => self.text(None, Escape::None),
+            LogAddr::Unix { .. } => self.text(Some(b"unix"), Escape::None),
+            LogAddr::Inet(a) => self.written(|out| match a.ip() {
+                IpAddr::V4(ip) if hex => push_hex(out, u64::from(u32::from(ip)), 8),
+                IpAddr::V6(ip) if hex => ip.octets().iter().for_each(|o| push_hex(out, u64::from(*o), 2)),
+                IpAddr::V4(ip) => {
+                    for (i, octet) in ip.octets().iter().enumerate() {
+                        if i > 0 {
+                            out.push(b'.');
+                        }
+                        push_int(out, i64::from(*octet));
+                    }
+                }
+                IpAddr::V6(ip) => {
+                    use std::io::Write;
+                    // Writing into memory cannot fail.
+                    let _ = write!(out, "{ip}");
+                }
+            }),
+        }
     }
 
     fn port(&mut self, a: LogAddr) {
@@ -294,24 +319,17 @@ impl Writer<'_> {
     /// `{a|b}`. False when there are no slots: nothing was printed.
     fn captures(&mut self, captures: Option<&Captures>) -> bool {
         let Some(c) = captures.filter(|c| !c.is_empty()) else { return false };
-        let mut text = vec![b'{'];
-        for (i, value) in c.iter().enumerate() {
-            if i > 0 {
-                text.push(b'|');
+        let backslash = self.flags.has(Flags::ESC) && !self.encodes();
+        self.written(|out| {
+            out.push(b'{');
+            for (i, value) in c.iter().enumerate() {
+                if i > 0 {
+                    out.push(b'|');
+                }
+                push(out, value.unwrap_or_default(), Escape::Header, backslash);
             }
-            push(
-                &mut text,
-                value.unwrap_or_default(),
-                Escape::Header,
-                self.flags.has(Flags::ESC) && !self.encodes(),
-            );
-        }
-        text.push(b'}');
-        // Escaped above, value by value.
-        let flags = self.flags;
-        self.flags = Flags(flags.0 & !Flags::ESC.0);
-        self.text(Some(&text), Escape::None);
-        self.flags = flags;
+            out.push(b'}');
+        });
         true
     }
 
@@ -336,8 +354,7 @@ impl Writer<'_> {
     }
 
     fn date(&mut self, t: Wall, var: Var) {
-        let mut ms = Vec::with_capacity(3);
-        push_millis(&mut ms, t.0 / 1000 % 1000);
+        let ms = super::escape::three_digits(t.0 / 1000);
         with_second(t, |s| match var {
             Var::AcceptDate | Var::RequestDate => self.raw(&[s.local.as_bytes(), b".", &ms]),
             Var::AcceptGmt | Var::RequestGmt => self.raw(&[s.gmt.as_bytes()]),
@@ -411,12 +428,12 @@ impl Writer<'_> {
             }
             Var::LogCounter => self.hex_int(u64::from(f.log_counter)),
             Var::RequestCounter => self.hex_int(u64::from(f.request_counter)),
-            Var::Pid => self.hex_int(u64::from(std::process::id())),
+            Var::Pid => self.hex_int(u64::from(super::logger::pid())),
             Var::Frontend => self.text(Some(f.frontend.as_bytes()), Escape::None),
-            Var::FrontendTransport if f.frontend_tls => {
-                let name = [f.frontend.as_bytes(), b"~"].concat();
-                self.text(Some(&name), Escape::None);
-            }
+            Var::FrontendTransport if f.frontend_tls => self.written(|out| {
+                out.extend_from_slice(f.frontend.as_bytes());
+                out.push(b'~');
+            }),
             Var::FrontendTransport => self.text(Some(f.frontend.as_bytes()), Escape::None),
             Var::Backend => self.text(Some(f.backend.as_bytes()), Escape::None),
             Var::Server => self.text(Some(f.server.unwrap_or("<NOSRV>").as_bytes()), Escape::None),

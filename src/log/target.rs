@@ -158,7 +158,7 @@ impl Target {
                 }
                 out.extend_from_slice(&log.tag);
                 out.push(b'[');
-                push_int(out, i64::from(std::process::id()));
+                push_int(out, i64::from(super::logger::pid()));
                 out.extend_from_slice(b"]: ");
             }
             SyslogFormat::Rfc5424 => {
@@ -169,7 +169,7 @@ impl Target {
                 out.push(b' ');
                 out.extend_from_slice(&log.tag);
                 out.push(b' ');
-                push_int(out, i64::from(std::process::id()));
+                push_int(out, i64::from(super::logger::pid()));
                 out.extend_from_slice(b" - ");
             }
             SyslogFormat::Timed | SyslogFormat::Iso => {
@@ -193,8 +193,8 @@ fn push_iso(out: &mut Vec<u8>, t: Wall) {
         out.extend_from_slice(s.iso.as_bytes());
         let micros = t.0 % 1_000_000;
         out.push(b'.');
-        super::escape::push_millis(out, micros / 1000);
-        super::escape::push_millis(out, micros % 1000);
+        out.extend_from_slice(&super::escape::three_digits(micros / 1000));
+        out.extend_from_slice(&super::escape::three_digits(micros));
         out.extend_from_slice(s.iso_offset.as_bytes());
     });
 }

@@ -35,7 +35,9 @@ pub fn environment(args: &Args) -> Env {
     env.set("HAPROXY_LOCALPEER", args.local_peer.clone().unwrap_or(host));
     env.set("HAPROXY_CFGFILES", args.config.join(";"));
     env.set("HAPROXY_HTTP_LOG_FMT", crate::log::builtin::HTTP);
+    env.set("HAPROXY_HTTP_CLF_LOG_FMT", crate::log::builtin::HTTP_CLF);
     env.set("HAPROXY_TCP_LOG_FMT", crate::log::builtin::TCP);
+    env.set("HAPROXY_TCP_CLF_LOG_FMT", crate::log::builtin::TCP_CLF);
     env.set("HAPROXY_HTTPS_LOG_FMT", crate::log::builtin::HTTPS);
     env
 }
