@@ -49,21 +49,30 @@ struct Local {
     changed: Notify,
 }
 
+/// Something to do with this thread's state.
+type Early = Box<dyn FnOnce(&Rc<Local>)>;
+
 thread_local! {
     static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+    static EARLY: RefCell<Vec<Early>> = const { RefCell::new(Vec::new()) };
 }
 
-fn local() -> Option<Rc<Local>> {
-    LOCAL.with_borrow(Clone::clone)
+/// Do something with this thread's state. What other threads post may come before this one has begun: it waits until
+/// then. (A connection that was dealt out by a faster thread was lost otherwise.)
+fn with_local(f: impl FnOnce(&Rc<Local>) + 'static) {
+    match LOCAL.with_borrow(Clone::clone) {
+        Some(local) => f(&local),
+        None => EARLY.with_borrow_mut(|all| all.push(Box::new(f))),
+    }
 }
 
 /// Stop accepting on this thread; it ends when its last connection does.
 pub fn stop() {
-    if let Some(local) = local() {
+    with_local(|local| {
         local.stopping.set(true);
         local.worker.stop();
         local.changed.notify_all();
-    }
+    });
 }
 
 /// End this thread's sessions on a server.
@@ -75,10 +84,10 @@ pub fn shut_sessions(server: ServerId, cause: Cause) {
 
 /// Stop accepting for a while, or go on.
 pub fn pause(paused: bool) {
-    if let Some(local) = local() {
+    with_local(move |local| {
         local.paused.set(paused);
         local.changed.notify_all();
-    }
+    });
 }
 
 /// The life of a thread: returns when it was stopped and its last connection has ended.
@@ -96,6 +105,9 @@ pub async fn run(start: Start) {
         changed: Notify::new(),
     });
     LOCAL.set(Some(local.clone()));
+    for early in EARLY.take() {
+        early(&local);
+    }
     crate::proxy::check::start(&start.admin_context.watch, start.index, local.threads.len());
     for bound in start.bound {
         runtime::spawn(listen(local.clone(), bound));
@@ -201,9 +213,11 @@ fn hand_over(local: &Rc<Local>, thread: usize, id: ListenerId, socket: Socket, p
         Ok((fd, received)) => {
             debug_assert!(received.is_empty(), "receiving starts with the first look");
             local.threads[thread].post(Box::new(move || {
-                if let (Some(local), Ok(socket)) = (self::local(), Socket::from_fd(fd)) {
-                    serve(&local, id, socket, peer);
-                }
+                with_local(move |local| {
+                    if let Ok(socket) = Socket::from_fd(fd) {
+                        serve(local, id, socket, peer);
+                    }
+                });
             }));
         }
         Err(socket) => serve(local, id, socket, peer),
