@@ -77,9 +77,9 @@ pub fn stop() {
 
 /// End this thread's sessions on a server.
 pub fn shut_sessions(server: ServerId, cause: Cause) {
-    if let Some(local) = local() {
+    with_local(move |local| {
         local.worker.shut_sessions(server, cause);
-    }
+    });
 }
 
 /// Stop accepting for a while, or go on.

@@ -1,0 +1,11 @@
+//! The binary among its real neighbours: nginx behind it, wrk and ten thousand clients in front, halog over its log,
+//! and attackers.
+#![allow(clippy::disallowed_methods)] // A test may ask for the time, and wait.
+
+mod attacks;
+mod job;
+mod load;
+mod log_targets;
+mod slow_and_large;
+mod startup;
+mod support;
