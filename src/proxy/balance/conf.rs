@@ -97,6 +97,18 @@ pub enum HashMethod {
     Consistent,
 }
 
+/// `hash-preserve-affinity`: when hashing passes a busy server over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Affinity {
+    /// Never.
+    #[default]
+    Always,
+    /// When it has no session left.
+    MaxConn,
+    /// When it has no place left in its queue either.
+    MaxQueue,
+}
+
 /// Everything about balancing.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct BalanceConf {
@@ -108,6 +120,8 @@ pub struct BalanceConf {
     pub function: HashFn,
     /// `avalanche`: mix the key once more.
     pub avalanche: bool,
+    /// `hash-preserve-affinity`.
+    pub affinity: Affinity,
     /// `hash-balance-factor`, percent of the mean load that a server may carry; 0: off.
     pub balance_factor: u32,
 }

@@ -13,7 +13,7 @@ mod pick;
 mod ring;
 mod wrr;
 
-pub use conf::{Algorithm, BalanceConf, HashExpr, HashMethod};
+pub use conf::{Affinity, Algorithm, BalanceConf, HashExpr, HashMethod};
 pub use limits::{dynamic_limit, is_full};
 pub use pick::Balancer;
 

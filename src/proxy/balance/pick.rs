@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::super::{Backend, Live, Proxy, ProxyId, Server};
 use super::ring::{Member, Ring};
-use super::{Algorithm, HashMethod, Pick, Request, is_full, wrr};
+use super::{Affinity, Algorithm, HashMethod, Pick, Request, is_full, wrr};
 
 /// A thread's view of all backends: tables derived from weights and states, rebuilt when a backend's epoch
 /// changes. The order of round robin comes from a cursor in [`Live`] that all threads share; all threads compute
@@ -197,36 +197,52 @@ impl Choice<'_> {
         fallback.map_or(Pick::Full, Pick::Server)
     }
 
-    /// The key's slot. A full server keeps its keys (they wait for it); only the one to avoid loses them.
+    /// The key's slot, or the next one whose server takes it.
     fn map(&self, map: &[u32], key: u32) -> Pick {
         let at = key as usize % map.len();
-        let mut order = map[at..].iter().chain(&map[..at]).copied();
-        let i = order.find(|i| !self.avoided(*i)).unwrap_or(map[at]);
-        Pick::Server(i as usize)
+        self.by_key(|_| true, map[at..].iter().chain(&map[..at]).copied())
     }
 
-    /// The nearest point's server, or the next one around that is not over its share of the load.
+    /// The nearest point's server, or the next one around that takes the key and is not over its share.
     fn ring(&self, table: &Table, ring: &Ring, key: u32) -> Pick {
-        let Some(at) = ring.nearest(key) else { return Pick::None };
-        let mut looked_at =
-            vec![
-                false;
-                if self.is_bounded() || self.req.avoid.is_some() { self.be.servers.len() } else { 0 }
-            ];
-        let mut nearest = None;
-        for i in ring.from(at) {
-            if looked_at.is_empty() {
-                return Pick::Server(i as usize);
-            }
+        match ring.nearest(key) {
+            Some(at) => self.by_key(|i| self.within_bound(table, i), ring.from(at)),
+            None => Pick::None,
+        }
+    }
+
+    /// The first server in this order that takes the key: a busy one may do so too, as its keys wait for it.
+    fn by_key(&self, within_bound: impl Fn(u32) -> bool, mut order: impl Iterator<Item = u32>) -> Pick {
+        let Some(first) = order.next() else { return Pick::None };
+        if !self.passed_over(first) && within_bound(first) {
+            return Pick::Server(first as usize);
+        }
+        let mut looked_at = vec![false; self.be.servers.len()];
+        looked_at[first as usize] = true;
+        let mut last = first;
+        for i in order {
             if std::mem::replace(&mut looked_at[i as usize], true) {
                 continue;
             }
-            nearest.get_or_insert(i);
-            if !self.avoided(i) && self.within_bound(table, i) {
+            if !self.passed_over(i) && within_bound(i) {
                 return Pick::Server(i as usize);
             }
+            last = i;
         }
-        nearest.map_or(Pick::None, |i| Pick::Server(i as usize))
+        // Nobody: the manual sends it to the end of the line when all are saturated.
+        let all_busy = self.be.balance.affinity != Affinity::Always && !self.avoided(last);
+        Pick::Server(if all_busy { last } else { first } as usize)
+    }
+
+    /// The server to avoid, and a busy one that `hash-preserve-affinity` says to leave.
+    fn passed_over(&self, i: u32) -> bool {
+        let srv = &self.be.servers[i as usize];
+        self.avoided(i)
+            || match self.be.balance.affinity {
+                Affinity::Always => false,
+                Affinity::MaxConn => self.full(i),
+                Affinity::MaxQueue => srv.maxqueue > 0 && self.no_room(i),
+            }
     }
 
     fn is_bounded(&self) -> bool {

@@ -411,3 +411,26 @@ fn expressions_are_hashed() {
     assert_eq!(key(rdp.px(), &Bytes(packet)), Some(crate::base::hash::sdbm(b"alice")));
     assert_eq!(key(rdp.px(), &Bytes(b"GET /")), None);
 }
+
+#[test]
+fn busy_servers_may_lose_their_keys() {
+    for hash in ["hash-type map-based", "hash-type consistent"] {
+        let request = Request { key: Some(77), ..Request::default() };
+        let farm =
+            |affinity: &str, server: &str| Farm::new(&["balance source", hash, affinity], &[server, server]);
+        let mut always = farm("hash-preserve-affinity always", "maxconn 1");
+        let Pick::Server(owner) = always.pick(&request) else { panic!("servers are up") };
+        always.load(owner, 1);
+        assert_eq!(always.pick(&request), Pick::Server(owner), "{hash}: its keys wait");
+        let mut f = farm("hash-preserve-affinity maxconn", "maxconn 1");
+        f.load(owner, 1);
+        assert_eq!(f.pick(&request), Pick::Server(1 - owner), "{hash}");
+        let mut f = farm("hash-preserve-affinity maxqueue", "maxconn 1 maxqueue 2");
+        f.load(owner, 1);
+        assert_eq!(f.pick(&request), Pick::Server(owner), "{hash}: there is room in the queue");
+        let id = f.px().backend().servers[owner].id;
+        f.live.server(id).queued.inc();
+        f.live.server(id).queued.inc();
+        assert_eq!(f.pick(&request), Pick::Server(1 - owner), "{hash}");
+    }
+}

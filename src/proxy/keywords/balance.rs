@@ -4,7 +4,7 @@ use crate::base::hash::HashFn;
 use crate::config::{Keyword, ParseCx, Sections, Status, Word};
 use crate::sample::{Expr, ExprCx, Place};
 
-use super::super::balance::{Algorithm, HashExpr, HashMethod};
+use super::super::balance::{Affinity, Algorithm, HashExpr, HashMethod};
 use super::super::raw::At;
 use super::raw;
 
@@ -53,8 +53,13 @@ pub static KEYWORDS: &[Keyword] = &[
         sections: BACK,
         syntax: "hash-preserve-affinity { always | maxconn | maxqueue }",
         doc: "When a full server makes hashing choose another one.",
-        status: Status::Planned,
-        parse: Keyword::nothing,
+        status: Status::Full,
+        parse: |cx| {
+            const MODES: [Affinity; 3] = [Affinity::Always, Affinity::MaxConn, Affinity::MaxQueue];
+            let Some(i) = cx.expect_one_of("a mode", &["always", "maxconn", "maxqueue"]) else { return };
+            raw(cx).back.balance_conf.affinity = MODES[i];
+            cx.end();
+        },
     },
 ];
 
