@@ -1,17 +1,18 @@
 //! `http-request` and its kin: the keywords that take an action.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::acl::Condition;
 use crate::base::duration::Unit;
 use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status, Word, known, suggest};
-use crate::sample::{ExprCx, LastRule};
+use crate::sample::{ExprCx, LastRule, Place};
 
-use super::ProxyRules;
 use super::action::{Action, ActionCx, ActionStatus, Sets};
+use super::actions::parse_answer;
 use super::set::{Rank, Rule, RuleSet};
+use super::{AnswerBody, ProxyRules};
 
 const FRONT: Sections = Sections(Sections::DEFAULTS.0 | Sections::FRONTEND.0);
 const ACTION: &str = "<action> [options...] [ { if | unless } <condition> ]";
@@ -41,6 +42,15 @@ pub static KEYWORDS: &[Keyword] = &[
         rule(cx, Sets::TCP_RES)
     }),
     Keyword {
+        name: "http-error",
+        sections: Sections::PROXY,
+        syntax: "http-error status <code> [content-type <type>] [default-errorfiles | errorfile <file> | \
+                 errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt>] [hdr <name> <fmt>]*",
+        doc: "what is answered in the place of an error page",
+        status: Status::Full,
+        parse: http_error,
+    },
+    Keyword {
         name: "tcp-request inspect-delay",
         sections: Sections::PROXY,
         syntax: "tcp-request inspect-delay <timeout>",
@@ -57,6 +67,25 @@ pub static KEYWORDS: &[Keyword] = &[
         parse: |cx| delay(cx, |r| &mut r.response_delay),
     },
 ];
+
+/// `http-error`: the answer in the place of an error page.
+fn http_error(cx: &mut ParseCx<'_>) {
+    let (words, loc) = (cx.rest(), cx.dir.loc);
+    if words.first().is_none_or(|w| !w.is("status")) {
+        cx.error(words.first().map_or(loc, |w| w.loc), "'http-error' expects 'status' and a status code");
+        return;
+    }
+    let mut ex = ExprCx::of(cx, Place::HTTP_REQUEST);
+    let what = "http-error".to_owned();
+    let mut acx = ActionCx { ex: &mut ex, set: Sets::HTTP_REQ, what, paren: None, words, pos: 0, loc };
+    let Some(answer) = parse_answer(&mut acx, 500, AnswerBody::Empty) else { return };
+    if let Some(w) = words.get(acx.pos) {
+        let message = format!("'http-error' takes no condition: unexpected '{}'", w.text());
+        cx.error(w.loc, message);
+        return;
+    }
+    cx.section.feature::<ProxyRules>().errors.push(Arc::new(answer));
+}
 
 fn set_of(rules: &mut ProxyRules, set: Sets) -> &mut RuleSet {
     match set {

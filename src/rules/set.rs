@@ -9,7 +9,7 @@ use crate::sample::{LastRule, Scratch};
 
 use super::action::{Act, Step};
 use super::switching::{BackendRule, ServerRule};
-use super::{MessageCx, PageRef, Verdict};
+use super::{Answer, MessageCx, PageRef, Verdict};
 
 /// Where a rule stands among the kinds that share a set: `block` first, then `http-request`, then the 1.x
 /// `req*` family, whatever the order in the file.
@@ -150,6 +150,8 @@ pub struct ProxyRules {
     pub use_backend: Vec<Arc<BackendRule>>,
     /// `use-server`.
     pub use_server: Vec<Arc<ServerRule>>,
+    /// `http-error`: what is answered instead of the page of a status; the last of a status counts.
+    pub errors: Vec<Arc<Answer>>,
     /// Pages of `http-errors` sections that answers ask for; `proxy::resolve` fills them in.
     pub pages: Vec<Arc<PageRef>>,
     /// The latest kind of rule in the file and its place in the order of evaluation.
@@ -157,6 +159,11 @@ pub struct ProxyRules {
 }
 
 impl ProxyRules {
+    /// The answer that `http-error` gives for a status.
+    pub fn error_answer(&self, status: u16) -> Option<&Arc<Answer>> {
+        self.errors.iter().rev().find(|a| a.status == status)
+    }
+
     /// The header of the `defaults` section that rules come from, if any were inherited.
     pub fn inherited(&self, section: Loc) -> Option<Loc> {
         [

@@ -415,3 +415,16 @@ fn running_rules_twice_gives_the_same() {
         assert_eq!(m.base.request.fields.count(b"x-a"), 1);
     }
 }
+
+#[test]
+fn http_error_replaces_the_page_of_a_status() {
+    let r = rules(
+        "http-error status 503 content-type text/plain string \"busy\"\nhttp-error status 503 content-type text/plain string \"later\"\nhttp-error status 404 errorfile /dev/null",
+    );
+    let body = |s: u16| r.error_answer(s).map(|a| a.body.clone());
+    assert!(matches!(body(503), Some(AnswerBody::Bytes(b)) if b == b"later"));
+    assert!(matches!(body(404), Some(AnswerBody::Silence)));
+    assert!(body(500).is_none());
+    assert!(load("http-error 503").diags.has_errors());
+    assert!(load("http-error status 503 if TRUE").diags.has_errors());
+}

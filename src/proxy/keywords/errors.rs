@@ -60,14 +60,6 @@ pub static KEYWORDS: &[Keyword] = &[
         status: Status::Full,
         parse: errorfiles,
     },
-    Keyword {
-        name: "http-error",
-        sections: ANY,
-        syntax: "http-error status <code> [content-type <type>] [...]",
-        doc: "Answer this status with a page made here.",
-        status: Status::Planned,
-        parse: Keyword::nothing,
-    },
 ];
 
 fn code(cx: &mut ParseCx<'_>) -> Option<u16> {

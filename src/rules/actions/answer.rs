@@ -58,6 +58,16 @@ fn deny(cx: &mut ActionCx<'_, '_>) -> Parsed {
 }
 
 fn answering(cx: &mut ActionCx<'_, '_>, status: u16, body: AnswerBody, kind: Kind) -> Parsed {
+    let answer = parse_answer(cx, status, body)?;
+    Some(Box::new(Answering { kind, answer }))
+}
+
+/// The description of an answer; `status` and `body` are what it is without one.
+pub(in crate::rules) fn parse_answer(
+    cx: &mut ActionCx<'_, '_>,
+    status: u16,
+    body: AnswerBody,
+) -> Option<Answer> {
     let mut answer = Answer { body, ..Answer::page(status) };
     let mut has_body = false;
     while let Some(w) = cx.peek() {
@@ -73,7 +83,7 @@ fn answering(cx: &mut ActionCx<'_, '_>, status: u16, body: AnswerBody, kind: Kin
                 if std::mem::replace(&mut has_body, true) {
                     return cx.error(w.loc, "the answer's content was already given");
                 }
-                answer.body = self::body(cx, w, answer.status)?;
+                answer.body = self::body(cx, w)?;
             }
         }
     }
@@ -84,7 +94,7 @@ fn answering(cx: &mut ActionCx<'_, '_>, status: u16, body: AnswerBody, kind: Kin
         cx.ex.section.feature::<ProxyRules>().pages.push(page.clone());
         answer.body = AnswerBody::Section(page);
     }
-    Some(Box::new(Answering { kind, answer }))
+    Some(answer)
 }
 
 fn status_code(cx: &mut ActionCx<'_, '_>, at: &Word) -> Option<u16> {
@@ -92,7 +102,7 @@ fn status_code(cx: &mut ActionCx<'_, '_>, at: &Word) -> Option<u16> {
     cx.int(&format!("'{what}': a status code"), 200, 599).and_then(|s| u16::try_from(s).ok())
 }
 
-fn body(cx: &mut ActionCx<'_, '_>, keyword: &Word, _status: u16) -> Option<AnswerBody> {
+fn body(cx: &mut ActionCx<'_, '_>, keyword: &Word) -> Option<AnswerBody> {
     Some(match keyword.bytes.as_slice() {
         b"default-errorfiles" => AnswerBody::ErrorPage,
         b"errorfiles" => {

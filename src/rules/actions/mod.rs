@@ -11,7 +11,7 @@ mod request_line;
 mod stream;
 mod vars;
 
-pub(super) use answer::denial;
+pub(super) use answer::{denial, parse_answer};
 
 use super::Action;
 

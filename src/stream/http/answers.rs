@@ -17,6 +17,19 @@ use super::Next;
 
 /// Answers with the page of the backend, of the frontend, or the built-in one.
 pub(in crate::stream) fn error(view: &View, st: &mut Stream<'_>, status: u16) -> Next {
+    let (be, fe) = (&view.plan(st.x.backend).rules, &view.plan(st.s.frontend).rules);
+    let own = be.error_answer(status).or_else(|| fe.error_answer(status));
+    if let Some(a) = own.filter(|a| !matches!(a.body, AnswerBody::ErrorPage)) {
+        st.x.keep_client &= !pages::closes(status);
+        let next = answer(view, st, a);
+        st.x.status = Some(status);
+        return next;
+    }
+    page(view, st, status)
+}
+
+/// The error page: `errorfile` and its kin, or the built-in one.
+fn page(view: &View, st: &mut Stream<'_>, status: u16) -> Next {
     let configured = st.be(view).errors.get(status).or_else(|| st.fe(view).errors.get(status));
     let next = match configured.map(|p| &**p) {
         Some(ErrorPage::Raw(bytes)) if bytes.is_empty() => Next::Close,
@@ -128,18 +141,15 @@ pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) ->
     match &a.body {
         AnswerBody::ErrorPage => error(view, st, a.status),
         AnswerBody::Stored(page) => stored(view, st, page),
-        AnswerBody::Section(page) => match page.page().map(|p| StoredResponse::from_file(p, usize::MAX, 0)) {
-            Some(Ok(page)) => stored(view, st, &page),
-            Some(Err(_)) if page.page().is_some_and(<[u8]>::is_empty) => {
-                st.x.status = Some(a.status);
-                Next::Close
-            }
-            _ => error(view, st, a.status),
+        AnswerBody::Section(section) => match section.page() {
+            Some([]) => silence(st, a.status),
+            Some(bytes) => match StoredResponse::from_file(bytes, usize::MAX, 0) {
+                Ok(answer) => stored(view, st, &answer),
+                Err(_) => page(view, st, a.status),
+            },
+            None => page(view, st, a.status),
         },
-        AnswerBody::Silence => {
-            st.x.status = Some(a.status);
-            Next::Close
-        }
+        AnswerBody::Silence => silence(st, a.status),
         AnswerBody::Empty => built(view, st, a, None, b""),
         AnswerBody::Bytes(bytes) => built(view, st, a, content_type, bytes),
         AnswerBody::Format(format) => {
@@ -148,6 +158,12 @@ pub(in crate::stream) fn answer(view: &View, st: &mut Stream<'_>, a: &Answer) ->
             built(view, st, a, content_type, &body)
         }
     }
+}
+
+/// Closes without a word.
+fn silence(st: &mut Stream<'_>, status: u16) -> Next {
+    st.x.status = Some(status);
+    Next::Close
 }
 
 fn built(view: &View, st: &mut Stream<'_>, a: &Answer, content_type: Option<&[u8]>, body: &[u8]) -> Next {
