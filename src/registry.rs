@@ -1,7 +1,7 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::{acl, log, proxy, rules, sample};
+use crate::{acl, cli, log, proxy, rules, sample};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
@@ -15,5 +15,6 @@ pub fn tables() -> Tables {
     sample::register(&mut tables);
     acl::register(&mut tables);
     rules::register(&mut tables);
+    tables.note("cli", cli::command_names());
     tables
 }

@@ -13,3 +13,12 @@ mod socket;
 pub use context::{Context, ProcessFacts};
 pub use session::serve;
 pub use socket::{Level, SocketConf, sockets};
+
+/// The words of every command, without its arguments, for listings.
+pub fn command_names() -> impl Iterator<Item = &'static str> {
+    commands::COMMANDS.iter().map(|c| {
+        // A usage line starts with the command's words.
+        let end = c.usage.match_indices(' ').map(|(at, _)| at).nth(c.words.len() - 1);
+        &c.usage[..end.unwrap_or(c.usage.len())]
+    })
+}

@@ -20,7 +20,7 @@
 //! ```
 //! One that ends or delays the evaluation implements [`Act`] and returns [`Step::End`] with a verdict.
 
-use crate::config::{Entry, Loc, Word};
+use crate::config::{Entry, Loc, Status, Word};
 use crate::log::{LogFormat, Usage};
 use crate::sample::{Expr, ExprCx, Place};
 
@@ -185,6 +185,13 @@ impl Entry for Action {
     }
     fn doc(&self) -> &'static str {
         self.doc
+    }
+    fn status(&self) -> Status {
+        match self.status {
+            ActionStatus::Full => Status::Full,
+            ActionStatus::NoEffect(why) => Status::NoEffect { why },
+            ActionStatus::Planned => Status::Planned,
+        }
     }
 }
 
