@@ -6,6 +6,7 @@ pub mod buf;
 pub mod clock;
 pub mod event;
 pub mod fd;
+pub mod memfd;
 pub mod pipe;
 pub mod process;
 pub mod ring;
