@@ -417,7 +417,9 @@ impl Io {
         }
         self.dirty = dirty;
         if let Driver::Ring(ring) = &self.driver {
-            ring.pool().grow_if_low();
+            // Buffers that senders still hold come back later than the next receives: one that found none means
+            // that there are too few, however many are free at this moment.
+            ring.pool().grow_if_low(!self.starved.is_empty());
         }
         if !self.starved.is_empty() {
             self.feed();

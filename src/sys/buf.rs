@@ -118,9 +118,10 @@ impl Pool {
         self.max - self.in_use() < self.max / 8
     }
 
-    /// Adds a chunk of buffers; false when the limit is reached or no memory is to be had.
-    pub fn grow_if_low(&self) -> bool {
-        self.in_ring.get() >= CHUNK / 4 || self.grow().is_ok()
+    /// Adds a chunk of buffers when few are left, or a receive found none (`starved`); false when the limit is
+    /// reached or no memory is to be had.
+    pub fn grow_if_low(&self, starved: bool) -> bool {
+        (!starved && self.in_ring.get() >= CHUNK / 4) || self.grow().is_ok()
     }
 
     fn grow(&self) -> io::Result<()> {
@@ -612,13 +613,13 @@ mod tests {
                 held.push(buf);
                 bid += 1;
             }
-            assert!(pool.grow_if_low());
+            assert!(pool.grow_if_low(false));
         }
         while pool.available() > 0 {
             held.push(pool.taken(bid, 10));
             bid += 1;
         }
-        assert!(pool.scarce() && !pool.grow_if_low());
+        assert!(pool.scarce() && !pool.grow_if_low(false));
         held.clear();
         assert_eq!((pool.available(), pool.in_use()), (1024, 0));
         for _ in 0..20 {
