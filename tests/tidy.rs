@@ -188,7 +188,7 @@ fn keywords_are_documented() {
         if !["keyword", "bind option", "server option"].contains(&e.kind) {
             continue;
         }
-        let first = e.name.split(' ').next().unwrap_or(e.name);
+        let first = e.name.split(' ').next().unwrap_or(&e.name);
         if e.doc.is_empty() || !e.syntax.contains(first) {
             writeln!(complaints, "{} '{}': doc '{}', syntax '{}'", e.kind, e.name, e.doc, e.syntax)
                 .expect("writing to a string");
@@ -204,7 +204,7 @@ fn a_keyword_has_one_meaning_in_each_section() {
     // An action may be one thing among request rules and another among response rules.
     for e in listing.iter().filter(|e| e.kind != "action") {
         let mask = e.sections.map_or(u32::MAX, |s| s.0);
-        let slot = seen.entry((e.kind, e.name)).or_default();
+        let slot = seen.entry((e.kind, &e.name)).or_default();
         assert_eq!(*slot & mask, 0, "{} '{}' is registered twice for the same section", e.kind, e.name);
         *slot |= mask;
     }

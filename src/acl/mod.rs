@@ -34,4 +34,5 @@ pub use test::{Outcome, Test};
 pub fn register(tables: &mut crate::config::Tables) {
     tables.add(keywords::KEYWORDS);
     tables.add(map::CONVERTERS);
+    tables.note("acl-derivative", derived::names());
 }

@@ -107,7 +107,7 @@ pub fn generate(tables: &Tables, loads: &dyn Fn(&str) -> bool) -> String {
         .filter(|k| proofs(k).iter().any(|text| loads(text)))
         .map(|k| EntryInfo {
             kind: k.kind,
-            name: k.name,
+            name: k.name.into(),
             status: Status::Full,
             syntax: String::new(),
             doc: "",
@@ -116,7 +116,7 @@ pub fn generate(tables: &Tables, loads: &dyn Fn(&str) -> bool) -> String {
         .collect();
     let mut by_name: HashMap<(&str, &str), Vec<&EntryInfo>> = HashMap::new();
     for e in listing.iter().chain(&proven) {
-        by_name.entry((e.kind, e.name)).or_default().push(e);
+        by_name.entry((e.kind, e.name.as_ref())).or_default().push(e);
     }
     let mut summary = String::new();
     let mut body = String::new();

@@ -12,7 +12,7 @@ struct Class {
     dump: fn(&[EntryInfo], &mut String),
 }
 
-const CLASSES: [Class; 8] = [
+const CLASSES: [Class; 9] = [
     Class {
         name: "acl",
         what: "ACL keywords",
@@ -42,6 +42,12 @@ const CLASSES: [Class; 8] = [
         what: "sample converter functions",
         title: "List of registered sample converter functions",
         dump: |l, out| plain(l, &["converter"], out),
+    },
+    Class {
+        name: "cli",
+        what: "CLI keywords",
+        title: "List of registered CLI keywords",
+        dump: |l, out| plain(l, &["cli"], out),
     },
     Class {
         name: "flt",
@@ -109,7 +115,7 @@ fn remark(status: Status) -> String {
 
 fn sorted<'a>(list: &'a [EntryInfo], kinds: &[&str]) -> Vec<&'a EntryInfo> {
     let mut found: Vec<_> = list.iter().filter(|e| kinds.contains(&e.kind)).collect();
-    found.sort_by(|a, b| a.name.cmp(b.name));
+    found.sort_by(|a, b| a.name.cmp(&b.name));
     found
 }
 

@@ -2,6 +2,7 @@
 //! module knows none of their types.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{Sections, Status};
@@ -36,7 +37,7 @@ pub struct EntryInfo {
     /// [`Entry::KIND`].
     pub kind: &'static str,
     /// [`Entry::name`].
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// [`Entry::status`].
     pub status: Status,
     /// [`Entry::syntax`].
@@ -51,7 +52,7 @@ impl EntryInfo {
     fn of<T: Entry>(e: &T) -> EntryInfo {
         EntryInfo {
             kind: T::KIND,
-            name: e.name(),
+            name: Cow::Borrowed(e.name()),
             status: e.status(),
             syntax: e.syntax(),
             doc: e.doc(),
@@ -112,12 +113,16 @@ impl Tables {
 
     /// Note words of the language that are no table entries (algorithms, log variables, match methods), under the
     /// kind that the keyword lists in docs/keywords use, so that listings know that they work.
-    pub fn note(&mut self, kind: &'static str, names: impl IntoIterator<Item = &'static str>) {
-        self.noted.extend(names.into_iter().map(|name| EntryInfo {
+    pub fn note<N: Into<Cow<'static, str>>>(
+        &mut self,
+        kind: &'static str,
+        names: impl IntoIterator<Item = N>,
+    ) {
+        self.noted.extend(names.into_iter().map(Into::into).map(|name: Cow<'static, str>| EntryInfo {
             kind,
-            name,
             status: Status::Full,
-            syntax: name.to_owned(),
+            syntax: name.to_string(),
+            name,
             doc: "",
             sections: None,
         }));
