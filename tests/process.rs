@@ -413,8 +413,9 @@ fn inherited_listeners() {
     let config = dir.config(&format!(
         "global\n nbthread 3\n{DEFAULTS}listen web\n bind \"fd@${{web_fd}}\"\n server s 127.0.0.1:{origin}\n"
     ));
-    // This client waits in the kernel's queue before the program runs.
-    let early = thread::spawn(move || get(port));
+    // These clients wait in the kernel's queue before the program runs: threads that are not ready yet get some.
+    let early: Vec<_> = (0..12).map(|_| thread::spawn(move || get(port))).collect();
+    sleep(Duration::from_millis(50));
     let child = Command::new(HARING)
         .args(["-d", "-f", &config])
         .env("web_fd", fd.to_string())
@@ -423,7 +424,9 @@ fn inherited_listeners() {
         .spawn();
     let haring = Running(child.expect("the binary starts"));
     drop(listener);
-    assert!(early.join().expect("no panic").expect("served").ends_with("fast"));
+    for client in early {
+        assert!(client.join().expect("no panic").expect("served").ends_with("fast"));
+    }
     for _ in 0..6 {
         assert!(get(port).expect("every thread gets its share").ends_with("fast"));
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
@@ -174,6 +175,8 @@ fn launch(
     ));
     check::prepare(&watch);
     let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
+    let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
+    let dealers = Arc::new(AtomicUsize::new(dealers));
     let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();
@@ -184,6 +187,7 @@ fn launch(
             admin: admin.take().unwrap_or_default(),
             shared: shared.clone(),
             threads: handles.clone(),
+            dealers: dealers.clone(),
             admin_context: context.clone(),
             demo: demo.take(),
         };

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub struct Start {
     pub shared: Arc<Shared>,
     /// The handles of all threads, for dealing out.
     pub threads: Vec<ThreadHandle>,
+    /// Listeners of all threads that deal their connections out and are open.
+    pub dealers: Arc<AtomicUsize>,
     /// What the admin sockets' commands act on.
     pub admin_context: Arc<cli::Context>,
     /// The demonstration's servers.
@@ -39,6 +43,7 @@ pub struct Start {
 struct Local {
     worker: Rc<Worker>,
     threads: Vec<ThreadHandle>,
+    dealers: Arc<AtomicUsize>,
     /// Connections that run on this thread.
     sessions: Cell<usize>,
     /// Accept loops that have not ended.
@@ -98,6 +103,7 @@ pub async fn run(start: Start) {
     let local = Rc::new(Local {
         worker,
         threads: start.threads,
+        dealers: start.dealers,
         sessions: Cell::new(0),
         listening: Cell::new(start.bound.len()),
         stopping: Cell::new(false),
@@ -118,7 +124,12 @@ pub async fn run(start: Start) {
     if let Some(servers) = start.demo {
         servers.spawn(&start.admin_context);
     }
-    while !(local.stopping.get() && local.sessions.get() == 0 && local.listening.get() == 0) {
+    // Another thread may still deal a connection to this one.
+    while !(local.stopping.get()
+        && local.sessions.get() == 0
+        && local.listening.get() == 0
+        && local.dealers.load(SeqCst) == 0)
+    {
         local.changed.notified().await;
     }
     crate::log::flush();
@@ -144,6 +155,12 @@ async fn listen(local: Rc<Local>, bound: Bound) {
     match Listener::from_fd(bound.fd) {
         Ok(listener) => accept_loop(&local, &listener, bound.id, bound.dealt).await,
         Err(error) => super::messages::alert(&format!("listening socket: {error}")),
+    }
+    if bound.dealt {
+        local.dealers.fetch_sub(1, SeqCst);
+        for thread in &local.threads {
+            thread.post(Box::new(|| with_local(|local| local.changed.notify_all())));
+        }
     }
     local.listening.set(local.listening.get() - 1);
     local.changed.notify_all();
