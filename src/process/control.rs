@@ -87,6 +87,8 @@ pub struct Control {
     pub grace: Duration,
 }
 
+/// Time that threads have to close everything before the process exits all the same.
+const HALT_MAX: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_secs(1);
 /// While stopping, the last thread's end should be noticed soon.
 const STOP_TICK: Duration = Duration::from_millis(20);
@@ -94,6 +96,23 @@ const STOP_TICK: Duration = Duration::from_millis(20);
 impl Control {
     /// Run until the end.
     pub fn run(mut self, signals: &Signals) -> End {
+        let end = self.watch(signals);
+        self.halt();
+        end
+    }
+
+    /// Let every thread close what it has open. Without that, the kernel would do it some time after our exit: a ring
+    /// holds its listening sockets, and its destruction is left to a kernel worker, so that clients could still
+    /// connect to a process that is gone, and a successor could not bind.
+    fn halt(&self) {
+        self.post(worker::halt);
+        let until = mono() + HALT_MAX;
+        while mono() < until && !self.joins.iter().all(JoinHandle::is_finished) {
+            let _ = poll(&mut [], PollTimeout::from(2u8));
+        }
+    }
+
+    fn watch(&mut self, signals: &Signals) -> End {
         let mut soft_stop: Option<Mono> = None;
         let mut listening = true;
         let mut next_tick = mono() + TICK;

@@ -49,6 +49,7 @@ struct Local {
     /// Accept loops that have not ended.
     listening: Cell<usize>,
     stopping: Cell<bool>,
+    halted: Cell<bool>,
     paused: Cell<bool>,
     /// Any of the above changed.
     changed: Notify,
@@ -80,6 +81,14 @@ pub fn stop() {
     });
 }
 
+/// End this thread now, with everything that runs on it.
+pub fn halt() {
+    with_local(|local| {
+        local.halted.set(true);
+        local.changed.notify_all();
+    });
+}
+
 /// End this thread's sessions on a server.
 pub fn shut_sessions(server: ServerId, cause: Cause) {
     with_local(move |local| {
@@ -107,6 +116,7 @@ pub async fn run(start: Start) {
         sessions: Cell::new(0),
         listening: Cell::new(start.bound.len()),
         stopping: Cell::new(false),
+        halted: Cell::new(false),
         paused: Cell::new(false),
         changed: Notify::new(),
     });
@@ -125,10 +135,11 @@ pub async fn run(start: Start) {
         servers.spawn(&start.admin_context);
     }
     // Another thread may still deal a connection to this one.
-    while !(local.stopping.get()
-        && local.sessions.get() == 0
-        && local.listening.get() == 0
-        && local.dealers.load(SeqCst) == 0)
+    while !local.halted.get()
+        && !(local.stopping.get()
+            && local.sessions.get() == 0
+            && local.listening.get() == 0
+            && local.dealers.load(SeqCst) == 0)
     {
         local.changed.notified().await;
     }
