@@ -55,6 +55,15 @@ struct Local {
     changed: Notify,
 }
 
+impl Local {
+    /// Nothing is left to do on this thread.
+    fn is_over(&self) -> bool {
+        let idle = self.sessions.get() == 0 && self.listening.get() == 0;
+        // Another thread may still deal a connection to this one.
+        self.halted.get() || (self.stopping.get() && idle && self.dealers.load(SeqCst) == 0)
+    }
+}
+
 /// Something to do with this thread's state.
 type Early = Box<dyn FnOnce(&Rc<Local>)>;
 
@@ -134,13 +143,7 @@ pub async fn run(start: Start) {
     if let Some(servers) = start.demo {
         servers.spawn(&start.admin_context);
     }
-    // Another thread may still deal a connection to this one.
-    while !local.halted.get()
-        && !(local.stopping.get()
-            && local.sessions.get() == 0
-            && local.listening.get() == 0
-            && local.dealers.load(SeqCst) == 0)
-    {
+    while !local.is_over() {
         local.changed.notified().await;
     }
     crate::log::flush();
