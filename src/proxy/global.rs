@@ -126,8 +126,6 @@ pub struct TuneConf {
     pub maxrewrite: Option<usize>,
     /// `tune.http.maxhdr`.
     pub max_headers: usize,
-    /// `tune.http.cookielen`: longest captured cookie.
-    pub cookie_len: usize,
     /// `tune.http.logurilen`: longest request line in logs.
     pub log_uri_len: usize,
     /// `tune.rcvbuf.client`.
@@ -203,7 +201,6 @@ impl Default for GlobalConf {
                 bufsize: limits::DEFAULT_BUFSIZE,
                 maxrewrite: None,
                 max_headers: limits::DEFAULT_MAX_HEADERS,
-                cookie_len: 63,
                 log_uri_len: limits::DEFAULT_LOG_URI_LEN,
                 rcvbuf_client: None,
                 rcvbuf_server: None,

@@ -205,9 +205,6 @@ pub static KEYWORDS: &[Keyword] = &[
     full("tune.http.maxhdr", "tune.http.maxhdr <number>", "most headers of a message", |cx| {
         number(cx, "a number of headers", 1..=32767, |g, n| g.tune.max_headers = n as usize);
     }),
-    full("tune.http.cookielen", "tune.http.cookielen <number>", "longest captured cookie", |cx| {
-        number(cx, "a number of bytes", 1..=65535, |g, n| g.tune.cookie_len = n as usize);
-    }),
     full("tune.http.logurilen", "tune.http.logurilen <number>", "longest request line in logs", |cx| {
         number(cx, "a number of bytes", 1..=65535, |g, n| g.tune.log_uri_len = n as usize);
     }),
@@ -316,6 +313,11 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
         "tune.recv_enough",
         "tune.recv_enough <size>",
         "the kernel delivers what is there in one piece",
+    ),
+    no_effect(
+        "tune.http.cookielen",
+        "tune.http.cookielen <number>",
+        "a captured cookie may be as long as its 'capture cookie' line says",
     ),
     no_effect("tune.chksize", "tune.chksize <size>", "checks take the buffers that they need"),
     fixed("tune.fd.edge-triggered", "tune.fd.edge-triggered { on | off }", &["off"], NO_POLLER),
