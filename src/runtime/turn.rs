@@ -13,7 +13,7 @@ use super::io::Io;
 use super::mailbox::{self, Mailbox, ThreadHandle};
 use super::{CURRENT, EPOCH, NO_RUNTIME, NOW, RT, RUNTIME, Rt, WALL};
 use crate::base::time::{Mono, Wall};
-use crate::sys::ring::{Ring, RingConfig, Wait};
+use crate::sys::ring::{self, Ring, RingConfig, Wait};
 use crate::sys::{thread, waker};
 
 /// Tasks polled per turn at most; the rest waits for the next one, after a look at the kernel's completions.
@@ -90,7 +90,8 @@ impl Builder {
             bufs_initial: config.bufs_initial,
             bufs_max: config.bufs_max,
             oldest_kernel: config.oldest_kernel,
-        })?;
+        })
+        .map_err(|e| io::Error::new(e.kind(), ring::explain(&e)))?;
         let Some(event) = &self.mailbox.event else {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         };

@@ -200,6 +200,21 @@ pub struct Ring {
 impl Ring {
     /// Sets up the ring and its buffers.
     pub fn new(config: &RingConfig) -> io::Result<Ring> {
+        // Memory may be short for a moment only (many processes starting, or one that has just ended and whose rings
+        // the kernel takes down behind its back): a thread that does not start is worse than one that starts late.
+        let mut attempt = 0;
+        loop {
+            match Ring::try_new(config) {
+                Err(e) if attempt < 20 && matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) => {
+                    attempt += 1;
+                    super::thread::pause(Duration::from_millis(10));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_new(config: &RingConfig) -> io::Result<Ring> {
         let uring = setup(config.entries, config.oldest_kernel)?;
         let pool = Pool::new(config.buf_size, config.bufs_initial, config.bufs_max)?;
         let (addr, entries) = pool.ring();
@@ -413,6 +428,23 @@ impl Ring {
     /// the end of the wait are not errors.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let to_submit = self.uring.submission().len() as u32;
+        let error = self.enter_raw(to_submit, wait).err();
+        self.reap();
+        let Some(error) = error else { return Ok(()) };
+        match error.raw_os_error() {
+            // EBUSY: the completion queue had overflowed. What was not submitted stays queued for the next call.
+            Some(libc::EINTR | libc::ETIME | libc::EBUSY) => Ok(()),
+            // No memory for requests right now: do not spin until there is.
+            Some(libc::EAGAIN | libc::ENOMEM) => {
+                let _ = self.enter_raw(0, Wait::For(Duration::from_millis(1)));
+                self.reap();
+                Ok(())
+            }
+            _ => Err(io::Error::new(error.kind(), format!("io_uring_enter: {error}"))),
+        }
+    }
+
+    fn enter_raw(&mut self, to_submit: u32, wait: Wait) -> io::Result<()> {
         let ts;
         let mut arg = WaitArg { sigmask: 0, sigmask_len: 8, min_wait_usec: 0, ts: 0 };
         let want = match wait {
@@ -438,14 +470,7 @@ impl Ring {
                 size_of::<WaitArg>(),
             )
         };
-        let error = (r < 0).then(io::Error::last_os_error);
-        self.reap();
-        match error.as_ref().and_then(io::Error::raw_os_error) {
-            // EBUSY: the completion queue had overflowed; EAGAIN: no memory for requests right now. What was not
-            // submitted stays queued for the next call.
-            None | Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
-            Some(_) => Err(error.expect("an error")),
-        }
+        if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn reap(&mut self) {

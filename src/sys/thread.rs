@@ -24,3 +24,8 @@ pub fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![0] };
     (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
 }
+
+/// Blocks the calling thread for about `d`. Only for a thread that does not run anything yet.
+pub(super) fn pause(d: std::time::Duration) {
+    std::thread::park_timeout(d);
+}
