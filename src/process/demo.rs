@@ -249,8 +249,6 @@ fn monitor_page(context: &Context) -> String {
             let _ = write!(out, "<td class=\"{class}\">{}", escaped(text.as_bytes()));
         }
     }
-    out.push_str(
-        "</table><p>This page reloads itself. Stop a server and watch its checks fail.</p></main></html>",
-    );
+    out.push_str("</table><p>This page reloads itself every two seconds.</p></main></html>");
     out
 }

@@ -8,7 +8,8 @@ use super::args::Args;
 use super::{demo, messages};
 use crate::cli;
 use crate::config::{
-    self, Diagnostics, Env, LoadOptions, Loaded, RenderOptions, Section, Severity, Sources, Tables,
+    self, Diagnostics, Env, LoadOptions, Loaded, Loc, RenderOptions, Section, SectionKind, Severity, Sources,
+    Tables,
 };
 use crate::proxy::{self, GlobalConf, Snapshot};
 
@@ -57,10 +58,16 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
         let paths: Vec<PathBuf> = args.config.iter().map(PathBuf::from).collect();
         config::load(&paths, options, &tables)
     };
-    let Loaded { sections, mut diags, sources, env, .. } = loaded;
+    let Loaded { mut sections, mut diags, sources, env, .. } = loaded;
+    overrule(args, &mut sections);
+    say_unsupported(args, &mut diags);
     let global = GlobalConf::of(&sections);
     let admin = cli::sockets(&global, &env, &mut diags);
-    let snapshot = resolve(sections, &mut diags);
+    let mut snapshot = proxy::resolve(sections, &mut diags);
+    if let (Some(snapshot), Some(maxconn)) = (&mut snapshot, args.proxy_maxconn) {
+        let frontends = snapshot.proxies.iter_mut().filter_map(|p| p.frontend.as_mut());
+        frontends.filter(|f| f.maxconn == 0).for_each(|f| f.maxconn = maxconn);
+    }
     let quiet = (args.quiet || global.process.quiet) && !args.verbose;
     let rendered = config::render(&diags, &sources, RenderOptions { quiet, pid: std::process::id() });
     to_stderr(&rendered);
@@ -85,8 +92,39 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     Ok(Ready { snapshot, global, admin, env, sources, demo })
 }
 
-fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapshot> {
-    proxy::resolve(sections, diags)
+/// The command line has the last word over the `global` section.
+fn overrule(args: &Args, sections: &mut Vec<Section>) {
+    let kind = SectionKind::Global;
+    if !sections.iter().any(|s| s.kind == kind) {
+        sections.insert(0, Section::new(kind, String::new(), Loc::default()));
+    }
+    let section = sections.iter_mut().find(|s| s.kind == kind).expect("there is one now");
+    let global = section.feature::<GlobalConf>();
+    global.tune.no_splice |= args.no_splice;
+    if let Some(maxconn) = args.maxconn {
+        global.limits.maxconn = Some(maxconn as usize);
+    }
+}
+
+/// Flags that are understood and do nothing yet.
+fn say_unsupported(args: &Args, diags: &mut Diagnostics) {
+    let flags = [
+        (args.inherit.is_some(), "-x", "listening sockets are bound anew, which SO_REUSEPORT allows"),
+        (
+            args.master_cli.is_some() && !args.master_worker && !args.master_worker_notify,
+            "-S",
+            "there is no master process",
+        ),
+        (
+            args.ignore_resolution,
+            "-dr",
+            "a server name that does not resolve is an error unless 'init-addr' says otherwise",
+        ),
+        (args.no_server_verify, "-dV", "there is no TLS towards servers yet"),
+    ];
+    for (_, flag, why) in flags.iter().filter(|f| f.0) {
+        diags.warning(Loc::default(), format!("option '{flag}' has no effect: {why}"));
+    }
 }
 
 fn dump_keywords(classes: &str, tables: &Tables) -> Result<(), ExitCode> {
