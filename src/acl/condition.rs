@@ -20,7 +20,8 @@ pub struct Acl {
 }
 
 impl Acl {
-    fn eval(&self, cx: &dyn Ctx) -> Outcome {
+    /// Whether one of its tests matches.
+    pub fn eval(&self, cx: &dyn Ctx) -> Outcome {
         let mut out = Outcome::Fail;
         for t in self.first.chain() {
             match t.eval(cx) {
@@ -65,6 +66,17 @@ pub(super) fn declare(cx: &mut ExprCx<'_>, name: &str, test: Test) {
         Some(a) if a.owner == owner => a.first.append(test),
         _ => acls.put(Arc::new(Acl { name: name.to_owned(), owner, first: test })),
     }
+}
+
+/// The ACL of that name; a predefined one is made in the section at its first use.
+pub(super) fn find(cx: &mut ExprCx<'_>, name: &str) -> Option<Arc<Acl>> {
+    if let Some(a) = cx.section.get::<Acls>().and_then(|a| a.get(name)) {
+        return Some(a.clone());
+    }
+    let test = predefined::test(cx, name)?;
+    let acl = Arc::new(Acl { name: name.to_owned(), owner: cx.section.loc, first: test });
+    cx.section.feature::<Acls>().put(acl.clone());
+    Some(acl)
 }
 
 /// One term: an ACL, perhaps negated.
@@ -218,8 +230,7 @@ impl Parser<'_, '_> {
     }
 
     fn named(&mut self, w: &Word, bangs: usize, name: &str) -> Option<()> {
-        let found = self.cx.section.get::<Acls>().and_then(|a| a.get(name)).cloned();
-        let acl = match found.or_else(|| self.predefined(name)) {
+        let acl = match find(self.cx, name) {
             Some(a) => a,
             None => {
                 self.unknown(w, bangs, name);
@@ -229,14 +240,6 @@ impl Parser<'_, '_> {
         self.check(&acl, w.loc);
         self.push(acl);
         Some(())
-    }
-
-    /// A predefined ACL is made in the section at its first use.
-    fn predefined(&mut self, name: &str) -> Option<Arc<Acl>> {
-        let test = predefined::test(self.cx, name)?;
-        let acl = Arc::new(Acl { name: name.to_owned(), owner: self.cx.section.loc, first: test });
-        self.cx.section.feature::<Acls>().put(acl.clone());
-        Some(acl)
     }
 
     fn unknown(&mut self, w: &Word, bangs: usize, name: &str) {

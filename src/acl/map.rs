@@ -7,70 +7,89 @@ use crate::sample::{ArgType, Args, Converter, Ctx, ExprCx, Sample, Scratch, Type
 use super::Method;
 use super::set::{ListError, PatternLists, PatternSet, Use, ValueType};
 
+/// What a lookup gives.
+#[derive(Clone, Copy, PartialEq)]
+enum Gives {
+    /// The value.
+    Value,
+    /// The value with the groups of the match put in (`map_regm`).
+    Groups,
+    /// The key that matched.
+    Key,
+}
+
 struct Map {
     set: Arc<PatternSet>,
     default: Option<Value>,
-    /// `map_regm`: the value names groups of the match.
-    groups: bool,
+    gives: Gives,
 }
 
 const ARGS: &[ArgType] = &[ArgType::Str, ArgType::Str];
 
-/// Name, match method, type of the input, type of the values, type of the output, groups.
+/// Name, match method, type of the input, type of the values, type of the output, what it gives.
 macro_rules! map {
-    ($name:literal, $method:ident, $input:ident, $value:ident, $out:ident, $groups:literal) => {
+    ($name:literal, $method:ident, $input:ident, $value:ident, $out:ident, $gives:ident) => {
         Converter::new($name, Type::$input, Type::$out, convert)
             .args(1, ARGS)
-            .prepare(|cx, args| prepare(cx, args, Method::$method, ValueType::$value, $groups))
+            .prepare(|cx, args| prepare(cx, args, Method::$method, ValueType::$value, Gives::$gives))
             .doc("the value of the input in a map file, or a default")
     };
 }
 
 /// The table.
 pub const CONVERTERS: &[Converter] = &[
-    map!("map", Str, Str, Str, Str, false),
-    map!("map_str", Str, Str, Str, Str, false),
-    map!("map_str_str", Str, Str, Str, Str, false),
-    map!("map_str_int", Str, Str, Int, Int, false),
-    map!("map_str_ip", Str, Str, Ip, Addr, false),
-    map!("map_beg", Beg, Str, Str, Str, false),
-    map!("map_beg_str", Beg, Str, Str, Str, false),
-    map!("map_beg_int", Beg, Str, Int, Int, false),
-    map!("map_beg_ip", Beg, Str, Ip, Addr, false),
-    map!("map_sub", Sub, Str, Str, Str, false),
-    map!("map_sub_str", Sub, Str, Str, Str, false),
-    map!("map_sub_int", Sub, Str, Int, Int, false),
-    map!("map_sub_ip", Sub, Str, Ip, Addr, false),
-    map!("map_dir", Dir, Str, Str, Str, false),
-    map!("map_dir_str", Dir, Str, Str, Str, false),
-    map!("map_dir_int", Dir, Str, Int, Int, false),
-    map!("map_dir_ip", Dir, Str, Ip, Addr, false),
-    map!("map_dom", Dom, Str, Str, Str, false),
-    map!("map_dom_str", Dom, Str, Str, Str, false),
-    map!("map_dom_int", Dom, Str, Int, Int, false),
-    map!("map_dom_ip", Dom, Str, Ip, Addr, false),
-    map!("map_end", End, Str, Str, Str, false),
-    map!("map_end_str", End, Str, Str, Str, false),
-    map!("map_end_int", End, Str, Int, Int, false),
-    map!("map_end_ip", End, Str, Ip, Addr, false),
-    map!("map_reg", Reg, Str, Str, Str, false),
-    map!("map_reg_str", Reg, Str, Str, Str, false),
-    map!("map_reg_int", Reg, Str, Int, Int, false),
-    map!("map_reg_ip", Reg, Str, Ip, Addr, false),
-    map!("map_int", Int, Int, Str, Str, false),
-    map!("map_int_str", Int, Int, Str, Str, false),
-    map!("map_int_int", Int, Int, Int, Int, false),
-    map!("map_int_ip", Int, Int, Ip, Addr, false),
-    map!("map_ip", Ip, Addr, Str, Str, false),
-    map!("map_ip_str", Ip, Addr, Str, Str, false),
-    map!("map_ip_int", Ip, Addr, Int, Int, false),
-    map!("map_ip_ip", Ip, Addr, Ip, Addr, false),
-    map!("map_bin", Bin, Bin, Str, Str, false),
-    map!("map_bin_str", Bin, Bin, Str, Str, false),
-    map!("map_bin_int", Bin, Bin, Int, Int, false),
-    map!("map_bin_ip", Bin, Bin, Ip, Addr, false),
-    map!("map_regm", Reg, Str, Str, Str, true),
-    map!("map_regm_str", Reg, Str, Str, Str, true),
+    map!("map", Str, Str, Str, Str, Value),
+    map!("map_str", Str, Str, Str, Str, Value),
+    map!("map_str_str", Str, Str, Str, Str, Value),
+    map!("map_str_int", Str, Str, Int, Int, Value),
+    map!("map_str_ip", Str, Str, Ip, Addr, Value),
+    map!("map_beg", Beg, Str, Str, Str, Value),
+    map!("map_beg_str", Beg, Str, Str, Str, Value),
+    map!("map_beg_int", Beg, Str, Int, Int, Value),
+    map!("map_beg_ip", Beg, Str, Ip, Addr, Value),
+    map!("map_sub", Sub, Str, Str, Str, Value),
+    map!("map_sub_str", Sub, Str, Str, Str, Value),
+    map!("map_sub_int", Sub, Str, Int, Int, Value),
+    map!("map_sub_ip", Sub, Str, Ip, Addr, Value),
+    map!("map_dir", Dir, Str, Str, Str, Value),
+    map!("map_dir_str", Dir, Str, Str, Str, Value),
+    map!("map_dir_int", Dir, Str, Int, Int, Value),
+    map!("map_dir_ip", Dir, Str, Ip, Addr, Value),
+    map!("map_dom", Dom, Str, Str, Str, Value),
+    map!("map_dom_str", Dom, Str, Str, Str, Value),
+    map!("map_dom_int", Dom, Str, Int, Int, Value),
+    map!("map_dom_ip", Dom, Str, Ip, Addr, Value),
+    map!("map_end", End, Str, Str, Str, Value),
+    map!("map_end_str", End, Str, Str, Str, Value),
+    map!("map_end_int", End, Str, Int, Int, Value),
+    map!("map_end_ip", End, Str, Ip, Addr, Value),
+    map!("map_reg", Reg, Str, Str, Str, Value),
+    map!("map_reg_str", Reg, Str, Str, Str, Value),
+    map!("map_reg_int", Reg, Str, Int, Int, Value),
+    map!("map_reg_ip", Reg, Str, Ip, Addr, Value),
+    map!("map_int", Int, Int, Str, Str, Value),
+    map!("map_int_str", Int, Int, Str, Str, Value),
+    map!("map_int_int", Int, Int, Int, Int, Value),
+    map!("map_int_ip", Int, Int, Ip, Addr, Value),
+    map!("map_ip", Ip, Addr, Str, Str, Value),
+    map!("map_ip_str", Ip, Addr, Str, Str, Value),
+    map!("map_ip_int", Ip, Addr, Int, Int, Value),
+    map!("map_ip_ip", Ip, Addr, Ip, Addr, Value),
+    map!("map_bin", Bin, Bin, Str, Str, Value),
+    map!("map_bin_str", Bin, Bin, Str, Str, Value),
+    map!("map_bin_int", Bin, Bin, Int, Int, Value),
+    map!("map_bin_ip", Bin, Bin, Ip, Addr, Value),
+    map!("map_regm", Reg, Str, Str, Str, Groups),
+    map!("map_regm_str", Reg, Str, Str, Str, Groups),
+    map!("map_str_key", Str, Str, Str, Str, Key),
+    map!("map_beg_key", Beg, Str, Str, Str, Key),
+    map!("map_sub_key", Sub, Str, Str, Str, Key),
+    map!("map_dir_key", Dir, Str, Str, Str, Key),
+    map!("map_dom_key", Dom, Str, Str, Str, Key),
+    map!("map_end_key", End, Str, Str, Str, Key),
+    map!("map_reg_key", Reg, Str, Str, Str, Key),
+    map!("map_int_key", Int, Int, Str, Str, Key),
+    map!("map_ip_key", Ip, Addr, Str, Str, Key),
 ];
 
 fn prepare(
@@ -78,7 +97,7 @@ fn prepare(
     args: &mut Args,
     method: Method,
     values: ValueType,
-    groups: bool,
+    gives: Gives,
 ) -> Result<(), (usize, String)> {
     let name = String::from_utf8_lossy(args.str(0).unwrap_or_default()).into_owned();
     let default = match args.str(1) {
@@ -102,13 +121,13 @@ fn prepare(
             (0, format!("line {line} of '{name}': {message}"))
         },
     )?;
-    args.set_extra(Map { set, default, groups });
+    args.set_extra(Map { set, default, gives });
     Ok(())
 }
 
 fn convert<'a>(args: &'a Args, s: Sample<'a>, _: &'a dyn Ctx) -> Option<Sample<'a>> {
     let map: &Map = args.extra()?;
-    let found = if map.groups {
+    let found = if map.gives == Gives::Groups {
         map.set.lookup_groups(s.bytes()?, |value, groups| match value {
             Value::Str(template) => {
                 let mut out = Scratch::new();
@@ -117,6 +136,8 @@ fn convert<'a>(args: &'a Args, s: Sample<'a>, _: &'a dyn Ctx) -> Option<Sample<'
             }
             other => other.to_sample(),
         })
+    } else if map.gives == Gives::Key {
+        map.set.lookup_key(&s, |key| Sample::Str(Scratch::of(key).into()))
     } else {
         map.set.lookup(&s, Value::to_sample)
     };

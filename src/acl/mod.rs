@@ -8,6 +8,7 @@
 
 mod condition;
 mod derived;
+mod fetch;
 mod ints;
 mod ip;
 pub mod keywords;
@@ -35,4 +36,5 @@ pub fn register(tables: &mut crate::config::Tables) {
     tables.add(keywords::KEYWORDS);
     tables.add(map::CONVERTERS);
     tables.note("acl-derivative", derived::names());
+    tables.add(fetch::FETCHES);
 }

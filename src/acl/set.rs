@@ -66,6 +66,8 @@ pub struct Use {
 pub struct Compiled {
     matcher: Matcher,
     values: Vec<Value>,
+    /// Texts of the patterns, where values are looked at.
+    keys: Vec<Box<[u8]>>,
 }
 
 /// One use of a list.
@@ -123,7 +125,11 @@ fn compile(used_as: Use, entries: &[ListEntry]) -> Result<Compiled, ListError> {
             })
             .collect::<Result<_, _>>()?,
     };
-    Ok(Compiled { matcher, values })
+    let keys = match used_as.values {
+        None => Vec::new(),
+        Some(_) => entries.iter().map(|e| e.pattern.text.clone()).collect(),
+    };
+    Ok(Compiled { matcher, values, keys })
 }
 
 impl PatternSet {
@@ -136,6 +142,12 @@ impl PatternSet {
     pub fn lookup<R>(&self, s: &Sample<'_>, f: impl FnOnce(&Value) -> R) -> Option<R> {
         let c = self.current.load();
         c.values.get(c.matcher.find(s)? as usize).map(f)
+    }
+
+    /// Look the sample up and hand the text of the entry that matched to `f`.
+    pub fn lookup_key<R>(&self, s: &Sample<'_>, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let c = self.current.load();
+        c.keys.get(c.matcher.find(s)? as usize).map(|k| f(k))
     }
 
     /// The same for regexes, with the groups of the match.

@@ -358,6 +358,51 @@ fn argument_errors_point_at_the_argument() {
     assert!(said("str(a),field(0,x)").contains("must not be 0"));
 }
 
+#[test]
+fn named_acls_are_samples() {
+    let mut b = Bench::new();
+    b.acl("A", "always_true");
+    b.acl("B", "acl(A)");
+    b.acl("C", "acl(!B)");
+    b.acl("D", "acl(B,!C)");
+    let f = Fake::new(GET);
+    let text =
+        |b: &mut Bench, e: &str| b.expr(e).and_then(|x| x.eval(&f).and_then(to_str).map(|v| v.to_vec()));
+    for (e, want) in
+        [("acl(A)", b"1"), ("acl(B)", b"1"), ("acl(C)", b"0"), ("acl(D)", b"1"), ("acl(TRUE)", b"1")]
+    {
+        assert_eq!(text(&mut b, e).as_deref(), Some(&want[..]), "{e}");
+    }
+    assert!(b.expr("acl(nope)").is_none());
+}
+
+#[test]
+fn maps_give_values_keys_and_groups() {
+    let dir = std::env::temp_dir().join(format!("haring-map-{}", std::process::id()));
+    std::fs::write(&dir, "/img images\n/img/logo logo\n^/(i.*)/(l.*)\\.png \\2-\\1\n10.0.0.0/8 5\n")
+        .expect("writable");
+    let file = dir.to_string_lossy().into_owned();
+    let value = |e: &str| {
+        let mut b = Bench::new();
+        let x = b.expr(&e.replace('@', &file));
+        let said = b.said();
+        let x = x.unwrap_or_else(|| panic!("{e}: {said}"));
+        x.eval(&Fake::new(GET))
+            .and_then(to_str)
+            .map_or("none".into(), |v| String::from_utf8_lossy(&v).into_owned())
+    };
+    assert_eq!(value("path,map_beg(@)"), "logo");
+    assert_eq!(value("path,map_beg_key(@)"), "/img/logo");
+    assert_eq!(value("path,map_dir(@)"), "images");
+    assert_eq!(value("path,map(@,none)"), "none");
+    assert_eq!(value("path,map(@)"), "none");
+    assert_eq!(value("path,regsub(img,inn),map_regm(@)"), "logo-inn");
+    let mut b = Bench::new();
+    assert!(b.expr(&format!("path,map_str_int({file},7)")).is_none());
+    assert!(b.said().contains("line 1 of"), "{}", b.said());
+    std::fs::remove_file(&dir).expect("written above");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
     #[test]

@@ -120,17 +120,6 @@ pub fn effect(f: impl Fn(&mut dyn MessageCx) + Send + Sync + 'static) -> Parsed 
 /// Parses what stands behind the action's name.
 pub type ParseAction = fn(&mut ActionCx<'_, '_>) -> Parsed;
 
-/// What an action does here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionStatus {
-    /// It works.
-    Full,
-    /// Accepted with a warning that says why it has no effect.
-    NoEffect(&'static str),
-    /// Known, not implemented yet: an error.
-    Planned,
-}
-
 /// An action.
 pub struct Action {
     /// Name without what stands in parentheses.
@@ -142,7 +131,7 @@ pub struct Action {
     /// One line of documentation.
     pub doc: &'static str,
     /// What it does here.
-    pub status: ActionStatus,
+    pub status: Status,
     /// The parse function.
     pub parse: ParseAction,
 }
@@ -150,18 +139,11 @@ pub struct Action {
 impl Action {
     /// An action that works.
     pub const fn new(name: &'static str, sets: Sets, syntax: &'static str, parse: ParseAction) -> Action {
-        Action { name, sets, syntax, doc: "", status: ActionStatus::Full, parse }
+        Action { name, sets, syntax, doc: "", status: Status::Full, parse }
     }
     /// An action that is known only.
     pub const fn planned(name: &'static str, sets: Sets, syntax: &'static str) -> Action {
-        Action {
-            name,
-            sets,
-            syntax,
-            doc: "not implemented yet",
-            status: ActionStatus::Planned,
-            parse: |_| None,
-        }
+        Action { name, sets, syntax, doc: "not implemented yet", status: Status::Planned, parse: |_| None }
     }
     /// Set the documentation line.
     pub const fn doc(mut self, doc: &'static str) -> Action {
@@ -170,7 +152,7 @@ impl Action {
     }
     /// Accepted, but without effect.
     pub const fn no_effect(mut self, why: &'static str) -> Action {
-        self.status = ActionStatus::NoEffect(why);
+        self.status = Status::NoEffect { why };
         self
     }
 }
@@ -180,18 +162,14 @@ impl Entry for Action {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn status(&self) -> Status {
+        self.status
+    }
     fn syntax(&self) -> String {
         self.syntax.to_owned()
     }
     fn doc(&self) -> &'static str {
         self.doc
-    }
-    fn status(&self) -> Status {
-        match self.status {
-            ActionStatus::Full => Status::Full,
-            ActionStatus::NoEffect(why) => Status::NoEffect { why },
-            ActionStatus::Planned => Status::Planned,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::base::duration::Unit;
 use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status, Word, known, suggest};
 use crate::sample::{ExprCx, LastRule, Place};
 
-use super::action::{Action, ActionCx, ActionStatus, Sets};
+use super::action::{Action, ActionCx, Sets};
 use super::actions::parse_answer;
 use super::set::{Rank, Rule, RuleSet};
 use super::{AnswerBody, ProxyRules};
@@ -172,16 +172,16 @@ fn rule(cx: &mut ParseCx<'_>, set: Sets) {
     let words = cx.rest();
     let Some((action, paren)) = find(cx, set, word) else { return };
     match action.status {
-        ActionStatus::Planned => {
+        Status::Planned => {
             let message = format!("'{} {}' is not implemented yet", set.keyword(), action.name);
             cx.error(word.loc, message);
             return;
         }
-        ActionStatus::NoEffect(why) => {
+        Status::NoEffect { why } => {
             let message = format!("'{} {}' has no effect: {why}", set.keyword(), action.name);
             cx.warning(word.loc, message);
         }
-        ActionStatus::Full => {}
+        _ => {}
     }
     let mut ex = ExprCx::of(cx, set.place());
     let what = format!("{} {}", set.keyword(), action.name);

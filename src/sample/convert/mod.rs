@@ -7,6 +7,7 @@ mod hash;
 mod json;
 mod live;
 mod math;
+mod rfc7239;
 mod text;
 mod time;
 mod vars;
@@ -25,4 +26,5 @@ pub const TABLES: &[&[Converter]] = &[
     vars::CONVERTERS,
     json::CONVERTERS,
     live::CONVERTERS,
+    rfc7239::CONVERTERS,
 ];
