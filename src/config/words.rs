@@ -127,13 +127,21 @@ impl Lexer<'_> {
                 "split the line: most lists may be spread over several directives, or read from a file",
             ));
         }
+        let bytes = std::mem::take(&mut self.bytes);
+        let written = &self.line[start..self.at];
+        // A word in quotes with nothing to resolve inside: its place is what stands between them, so that a part of the
+        // value (`Word::sub`) is found.
+        let quoted = written.len() == bytes.len() + 2
+            && matches!(written[0], b'"' | b'\'')
+            && written[1..=bytes.len()] == bytes[..]
+            && !bytes.is_empty();
         let loc = Loc {
             file: self.place.file,
             line: self.place.line,
-            col: start as u32 + 1,
-            len: (self.at - start) as u32,
+            col: (start + usize::from(quoted)) as u32 + 1,
+            len: (written.len() - 2 * usize::from(quoted)) as u32,
         };
-        self.out.push(Word { bytes: std::mem::take(&mut self.bytes), loc });
+        self.out.push(Word { bytes, loc });
         Ok(())
     }
 
