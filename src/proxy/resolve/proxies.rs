@@ -37,6 +37,7 @@ pub(super) fn build(cx: &mut Cx<'_>, mut section: Section, snapshot: &mut Snapsh
         loc: section.loc,
         section,
     };
+    crate::log::check_mode(&mut px.section, px.mode == Mode::Http, cx.diags);
     if px.section.kind.is_frontend() {
         px.frontend = Some(frontend(cx, &px, raw.front, snapshot));
     }
