@@ -14,7 +14,7 @@ use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
 use super::load::Ready;
-use super::worker::{self, Start};
+use super::worker::{self, Load, Start};
 use super::{daemon, limits, messages, privileges, version};
 use crate::cli;
 use crate::proxy::check::{self, Watch};
@@ -177,6 +177,7 @@ fn launch(
     let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
     let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
     let dealers = Arc::new(AtomicUsize::new(dealers));
+    let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
     let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();
@@ -188,6 +189,7 @@ fn launch(
             shared: shared.clone(),
             threads: handles.clone(),
             dealers: dealers.clone(),
+            loads: loads.clone(),
             admin_context: context.clone(),
             demo: demo.take(),
         };

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -33,19 +33,26 @@ pub struct Start {
     pub threads: Vec<ThreadHandle>,
     /// Listeners of all threads that deal their connections out and are open.
     pub dealers: Arc<AtomicUsize>,
+    /// Connections that run on each thread.
+    pub loads: Arc<[Load]>,
     /// What the admin sockets' commands act on.
     pub admin_context: Arc<cli::Context>,
     /// The demonstration's servers.
     pub demo: Option<demo::Servers>,
 }
 
+/// How many connections run on a thread; on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+pub struct Load(AtomicUsize);
+
 /// This thread's state, for what other threads post to it.
 struct Local {
     worker: Rc<Worker>,
     threads: Vec<ThreadHandle>,
     dealers: Arc<AtomicUsize>,
-    /// Connections that run on this thread.
-    sessions: Cell<usize>,
+    /// Connections that run on each thread, or are on their way to it.
+    loads: Arc<[Load]>,
     /// Accept loops that have not ended.
     listening: Cell<usize>,
     stopping: Cell<bool>,
@@ -58,7 +65,7 @@ struct Local {
 impl Local {
     /// Nothing is left to do on this thread.
     fn is_over(&self) -> bool {
-        let idle = self.sessions.get() == 0 && self.listening.get() == 0;
+        let idle = self.sessions() == 0 && self.listening.get() == 0;
         // Another thread may still deal a connection to this one.
         self.halted.get() || (self.stopping.get() && idle && self.dealers.load(SeqCst) == 0)
     }
@@ -66,6 +73,21 @@ impl Local {
 
 /// Something to do with this thread's state.
 type Early = Box<dyn FnOnce(&Rc<Local>)>;
+
+impl Local {
+    /// Connections that run on this thread.
+    fn sessions(&self) -> usize {
+        self.loads[runtime::thread_index()].0.load(Relaxed)
+    }
+
+    /// The thread with the fewest connections; this one unless another has less to do, so that clients who come
+    /// one after the other find the server connections that they left.
+    fn least_loaded(&self) -> usize {
+        let own = runtime::thread_index();
+        let load = |i: usize| self.loads[i].0.load(Relaxed);
+        (0..self.threads.len()).fold(own, |best, i| if load(i) < load(best) { i } else { best })
+    }
+}
 
 thread_local! {
     static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
@@ -122,7 +144,7 @@ pub async fn run(start: Start) {
         worker,
         threads: start.threads,
         dealers: start.dealers,
-        sessions: Cell::new(0),
+        loads: start.loads,
         listening: Cell::new(start.bound.len()),
         stopping: Cell::new(false),
         halted: Cell::new(false),
@@ -181,7 +203,6 @@ async fn listen(local: Rc<Local>, bound: Bound) {
 }
 
 async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: bool) {
-    let mut next_thread = 0;
     loop {
         if local.stopping.get() {
             return drain(local, listener, id).await;
@@ -200,8 +221,7 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
             Event::Dead => return,
             Event::Changed => {}
             Event::Connection(socket, peer) => {
-                let thread = if dealt { next_thread } else { runtime::thread_index() };
-                next_thread = (next_thread + 1) % local.threads.len();
+                let thread = if dealt { local.least_loaded() } else { runtime::thread_index() };
                 hand_over(local, thread, id, socket, peer);
             }
         }
@@ -232,12 +252,14 @@ async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
     listener.pause();
     let until = runtime::now() + DRAIN;
     while let Some(Ok((socket, peer))) = runtime::timeout_at(until, listener.accept()).await {
-        serve(local, id, socket, peer);
+        hand_over(local, runtime::thread_index(), id, socket, peer);
     }
 }
 
 fn hand_over(local: &Rc<Local>, thread: usize, id: ListenerId, socket: Socket, peer: SockAddr) {
-    if thread == runtime::thread_index() {
+    let own = runtime::thread_index();
+    local.loads[thread].0.fetch_add(1, Relaxed);
+    if thread == own {
         return serve(local, id, socket, peer);
     }
     match socket.into_fd() {
@@ -251,12 +273,15 @@ fn hand_over(local: &Rc<Local>, thread: usize, id: ListenerId, socket: Socket, p
                 });
             }));
         }
-        Err(socket) => serve(local, id, socket, peer),
+        Err(socket) => {
+            local.loads[thread].0.fetch_sub(1, Relaxed);
+            local.loads[own].0.fetch_add(1, Relaxed);
+            serve(local, id, socket, peer);
+        }
     }
 }
 
 fn serve(local: &Rc<Local>, id: ListenerId, socket: Socket, peer: SockAddr) {
-    local.sessions.set(local.sessions.get() + 1);
     let session = Session { local: local.clone() };
     // Counted from here on, not from the task's first turn: the limits see it at once.
     let served = stream::serve_client(local.worker.clone(), id, socket, peer);
@@ -273,8 +298,8 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let left = self.local.sessions.get() - 1;
-        self.local.sessions.set(left);
+        let own = &self.local.loads[runtime::thread_index()].0;
+        let left = own.fetch_sub(1, Relaxed) - 1;
         if left == 0 && self.local.stopping.get() {
             self.local.changed.notify_all();
         }

@@ -13,8 +13,8 @@ pub const ACTIONS: &[Action] = &[
             let c = cx.ctx();
             match e.eval(c) {
                 Some(s) if conditions.hold(name, &s, c) => vars::write(name, &s, c),
-                Some(_) => {}
-                None => vars::clear(name, c),
+                // An expression without a value leaves what the variable held.
+                Some(_) | None => {}
             }
         })
     })
