@@ -6,6 +6,7 @@ mod attacks;
 mod job;
 mod load;
 mod log_targets;
+mod messages;
 mod slow_and_large;
 mod startup;
 mod support;
