@@ -25,7 +25,8 @@ listen li
 
 #[test]
 fn trailers_and_chunk_extensions_pass_both_ways() {
-    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n\
+    let answer =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n\
         5;name=value;q=\"a b\"\r\nhello\r\n0\r\nX-Sum: 42\r\nX-Other: y\r\n\r\n";
     let server = Recorder::answering(answer.to_vec());
     let (port, _p) = proxy(server.port, "");
