@@ -110,6 +110,7 @@ impl Matcher {
     pub fn is_match(&self, s: &Sample<'_>) -> bool {
         match self {
             Matcher::Reg { any: Some(any), .. } => with_text(s, |t| any.is_match(t)).unwrap_or(false),
+            Matcher::Str(set) => with_text(s, |t| set.is_match(t)).unwrap_or(false),
             _ => self.find(s).is_some(),
         }
     }

@@ -121,6 +121,14 @@ impl StrSet {
         Ok(StrSet { position, ignore_case, keys: Keys::build(list), lengths, inside })
     }
 
+    /// Whether any pattern matches; for substrings cheaper than finding out which.
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        match &self.inside {
+            Some(ac) => ac.is_match(text),
+            None => self.find(text).is_some(),
+        }
+    }
+
     /// The pattern that matches: the longest for prefixes, else the first in order.
     pub fn find(&self, text: &[u8]) -> Option<u32> {
         if let Some(ac) = &self.inside {
@@ -284,7 +292,9 @@ mod tests {
             for position in [Position::Exact, Position::Prefix, Position::Suffix, Position::Inside] {
                 let s = StrSet::build(position, false, patterns.iter().enumerate().map(|(i, p)| (p.as_bytes(), i as u32)))
                     .expect("small sets compile");
-                prop_assert_eq!(s.find(text.as_bytes()), naive(position, &patterns, &text), "{:?}", position);
+                let want = naive(position, &patterns, &text);
+                prop_assert_eq!(s.find(text.as_bytes()), want, "{:?}", position);
+                prop_assert_eq!(s.is_match(text.as_bytes()), want.is_some(), "{:?}", position);
             }
         }
         #[test]
