@@ -112,8 +112,11 @@ pub enum HttpClose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub enum HttpReuse {
-    Never,
+    /// Nothing written. As safe as `safe`: a client's first request shares a connection only when we can send it
+    /// again ourselves, so that nobody sees a failure that a connection of its own would not have had.
     #[default]
+    Replayable,
+    Never,
     Safe,
     Aggressive,
     Always,

@@ -12,7 +12,7 @@ pub fn may_reuse(mode: HttpReuse, first: bool, proven: bool, private: bool) -> b
     }
     match mode {
         HttpReuse::Never => false,
-        HttpReuse::Safe => !first,
+        HttpReuse::Replayable | HttpReuse::Safe => !first,
         HttpReuse::Aggressive => !first || proven,
         HttpReuse::Always => true,
     }

@@ -331,10 +331,8 @@ fn pooled(view: &View, st: &mut Stream<'_>) -> Option<ServerConn> {
     if mode == HttpReuse::Never || per_client_source(view, st, srv).is_some() {
         return None;
     }
-    // "Safe" promises that nobody sees a failure that a connection of its own would not have had. A request that
-    // we can replay ourselves keeps that promise on any connection, also as the first of its client.
     let replayable = st.x.request.method().is_idempotent() && st.x.request.framing().is_empty();
-    let any = may_reuse(mode, st.x.first, false, false) || (mode == HttpReuse::Safe && replayable);
+    let any = may_reuse(mode, st.x.first, false, false) || (mode == HttpReuse::Replayable && replayable);
     let proven = !any && may_reuse(mode, st.x.first, true, false);
     if !any && !proven {
         return None;
