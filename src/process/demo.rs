@@ -1,12 +1,14 @@
 //! What runs without `-f`: two small servers of our own behind a frontend, to see cookies, checks and balancing,
 //! and a page that shows the statistics.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::time::Mono;
 use crate::cli::Context;
 use crate::config::Env;
 use crate::http::RequestHead;
@@ -115,17 +117,28 @@ impl Servers {
 }
 
 async fn serve(listener: Listener, page: Page, context: Arc<Context>) {
-    let context = Rc::new(context);
+    let site = Rc::new(Site { page, context, ill_until: Cell::new(Mono(0)) });
     while let Ok((socket, _)) = listener.accept().await {
-        let context = context.clone();
-        runtime::spawn(async move { connection(&socket, page, &context).await });
+        let site = site.clone();
+        runtime::spawn(async move { connection(&socket, &site).await });
     }
 }
+
+/// One of the demonstration's servers.
+struct Site {
+    page: Page,
+    context: Arc<Context>,
+    /// Its health checks fail until then.
+    ill_until: Cell<Mono>,
+}
+
+/// How long a visitor's click makes a server fail its checks.
+const ILLNESS: Duration = Duration::from_secs(10);
 
 /// Longest silence of a client.
 const IDLE: Duration = Duration::from_secs(60);
 
-async fn connection(socket: &Socket, page: Page, context: &Context) {
+async fn connection(socket: &Socket, site: &Site) {
     let mut received = Vec::new();
     let mut head = RequestHead::new();
     loop {
@@ -144,21 +157,27 @@ async fn connection(socket: &Socket, page: Page, context: &Context) {
         received.drain(..head_len);
         // A body would have to be read before the next request: close instead.
         let last = !head.framing().is_empty() || head.connection().close;
-        socket.send(answer(page, &head, context, last));
+        socket.send(answer(site, &head, last));
         if socket.flushed().await.is_err() || last {
             return;
         }
     }
 }
 
-fn answer(page: Page, head: &RequestHead, context: &Context, last: bool) -> Vec<u8> {
+fn answer(site: &Site, head: &RequestHead, last: bool) -> Vec<u8> {
     let path = head.path().unwrap_or(b"/");
-    let (status, kind, body) = match (page, path) {
-        (Page::Server { .. }, b"/health") => ("200 OK", "text/plain", "alive\n".to_owned()),
-        (Page::Server { name, color }, b"/") => {
-            ("200 OK", "text/html; charset=utf-8", server_page(name, color, head))
+    let html = "text/html; charset=utf-8";
+    let (status, kind, body) = match (site.page, path) {
+        (Page::Server { .. }, b"/health") if runtime::now() < site.ill_until.get() => {
+            ("503 Service Unavailable", "text/plain", "not well\n".to_owned())
         }
-        (Page::Monitor, b"/") => ("200 OK", "text/html; charset=utf-8", monitor_page(context)),
+        (Page::Server { .. }, b"/health") => ("200 OK", "text/plain", "alive\n".to_owned()),
+        (Page::Server { name, color }, b"/") => ("200 OK", html, server_page(name, color, head)),
+        (Page::Server { name, .. }, b"/fail") => {
+            site.ill_until.set(runtime::now() + ILLNESS);
+            ("200 OK", html, fail_page(name))
+        }
+        (Page::Monitor, b"/") => ("200 OK", html, monitor_page(&site.context)),
         _ => ("404 Not Found", "text/plain", "There is only / here.\n".to_owned()),
     };
     let connection = if last { "close" } else { "keep-alive" };
@@ -189,7 +208,8 @@ fn server_page(name: &str, color: &str, head: &RequestHead) -> String {
          <h1 style=\"background:{color}\">Answered by server \u{201c}{name}\u{201d}</h1>\
          <p>The first request was balanced. The answer set the cookie <code>SERVERID={name}</code>, and as long as your \
          browser sends it, you stay with this server. Delete the cookie (or open a private window) to be balanced \
-         again.</p><h2>What this server received</h2><p><code>{}</code></p><table><tr><th>Header<th>Value</tr>",
+         again.</p><p><a href=\"/fail\">Let this server fail its health checks for ten seconds</a>: you will be sent to the \
+         other one.</p><h2>What this server received</h2><p><code>{}</code></p><table><tr><th>Header<th>Value</tr>",
         escaped(head.request_line())
     );
     for (field, value) in head.fields.iter() {
@@ -200,6 +220,14 @@ fn server_page(name: &str, color: &str, head: &RequestHead) -> String {
          <code>X-Forwarded-For</code>.</p></main></html>",
     );
     out
+}
+
+fn fail_page(name: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><title>Haring: {name}</title>{STYLE}<main><h1 style=\"background:#444\">Server \
+         \u{201c}{name}\u{201d} fails its health checks</h1><p>After two failed checks it is down, and the cookie that names it \
+         is not followed any more: <a href=\"/\">go back</a> in two seconds. In ten it begins to come up again.</p></main></html>"
+    )
 }
 
 fn monitor_page(context: &Context) -> String {
