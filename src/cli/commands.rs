@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Context, Level, info, servers};
+use super::{Context, Level, counters, info, servers};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
 use crate::stats;
@@ -69,11 +69,25 @@ const fn entry(
 /// The table, in the order of `help`.
 pub const COMMANDS: &[Command] = &[
     entry(
+        &["clear", "counters", "all"],
+        "clear counters all",
+        "set all counters of the statistics to zero",
+        Level::Admin,
+        counters::clear_all,
+    ),
+    entry(
+        &["clear", "counters", "server"],
+        "clear counters server <bk>/<srv> [force]",
+        "set a server's counters to zero",
+        Level::Admin,
+        counters::clear_server,
+    ),
+    entry(
         &["clear", "counters"],
         "clear counters",
         "forget the maxima of the statistics",
         Level::Operator,
-        clear_counters,
+        counters::clear,
     ),
     entry(
         &["disable", "server"],
@@ -293,32 +307,6 @@ fn set_timeout(call: &mut Call<'_>) -> Next {
             Err(_) => call.out.push_str("Invalid timeout value.\n"),
         },
         _ => call.out.push_str("'set timeout' only supports 'cli'.\n"),
-    }
-    Next::Continue
-}
-
-fn clear_counters(call: &mut Call<'_>) -> Next {
-    if !call.args.is_empty() {
-        call.out.push_str("'clear counters' takes no argument: totals are never cleared.\n");
-        return Next::Continue;
-    }
-    let live = &call.cx.live;
-    for px in &call.cx.snapshot.proxies {
-        let (fe, be) = (live.frontend(px.id), live.backend(px.id));
-        fe.sessions.reset_max();
-        be.sessions.reset_max();
-        be.queued.reset_max();
-        for rate in
-            [&fe.connection_rate, &fe.session_rate, &fe.request_rate, &be.session_rate, &be.request_rate]
-        {
-            rate.reset_max();
-        }
-        for srv in px.backend.iter().flat_map(|b| &b.servers) {
-            let state = live.server(srv.id);
-            state.sessions.reset_max();
-            state.queued.reset_max();
-            state.session_rate.reset_max();
-        }
     }
     Next::Continue
 }

@@ -9,6 +9,7 @@ use crate::config::Env;
 use crate::proxy::check::Watch;
 use crate::proxy::global::ProcessLimits;
 use crate::proxy::{Live, Snapshot};
+use crate::runtime::ThreadHandle;
 
 /// Everything that commands can reach.
 pub struct Context {
@@ -18,6 +19,8 @@ pub struct Context {
     pub live: Arc<Live>,
     /// Changes of servers.
     pub watch: Arc<Watch>,
+    /// The worker threads: each one's counters are written by itself only.
+    pub threads: Vec<ThreadHandle>,
     /// What does not change.
     pub facts: ProcessFacts,
     /// `stats timeout`.

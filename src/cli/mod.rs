@@ -4,6 +4,7 @@
 
 pub mod commands;
 mod context;
+mod counters;
 mod info;
 mod line;
 mod servers;

@@ -174,7 +174,7 @@ fn launch(
         Box::new(report),
     ));
     check::prepare(&watch);
-    let context = Arc::new(admin_context(&shared, watch, &sockets, facts));
+    let context = Arc::new(admin_context(&shared, watch, handles.clone(), &sockets, facts));
     let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
     let dealers = Arc::new(AtomicUsize::new(dealers));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
@@ -229,6 +229,7 @@ fn host_name() -> String {
 fn admin_context(
     shared: &Arc<Shared>,
     watch: Arc<Watch>,
+    threads: Vec<ThreadHandle>,
     sockets: &Sockets,
     facts: &Facts<'_>,
 ) -> cli::Context {
@@ -236,6 +237,7 @@ fn admin_context(
         snapshot: shared.snapshot.clone(),
         live: shared.live.clone(),
         watch,
+        threads,
         facts: cli::ProcessFacts {
             version: version::VERSION.to_owned(),
             pid: std::process::id(),

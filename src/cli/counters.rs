@@ -1,0 +1,70 @@
+//! `clear counters`.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::commands::{Call, Next, find_server};
+use crate::proxy::live::ThreadCounters;
+use crate::proxy::{Live, Proxy, Server};
+
+/// Do something with the counters of every thread, on that thread: nobody else may write them.
+fn on_each_thread(cx: &Context, act: impl Fn(&ThreadCounters) + Send + Sync + 'static) {
+    let act = Arc::new(act);
+    for thread in &cx.threads {
+        let (live, act, index) = (cx.live.clone(), act.clone(), thread.index());
+        thread.post(Box::new(move || act(live.thread(index))));
+    }
+}
+
+/// `clear counters`: forget the maxima.
+pub fn clear(call: &mut Call<'_>) -> Next {
+    if let Some(word) = call.args.first() {
+        call.out.push_str(&format!("'clear counters' does not know '{word}': all, server\n"));
+        return Next::Continue;
+    }
+    call.cx.snapshot.proxies.iter().for_each(|px| reset_maxima(&call.cx.live, px));
+    Next::Continue
+}
+
+fn reset_maxima(live: &Live, px: &Proxy) {
+    let (fe, be) = (live.frontend(px.id), live.backend(px.id));
+    fe.sessions.reset_max();
+    be.sessions.reset_max();
+    be.queued.reset_max();
+    for rate in [&fe.connection_rate, &fe.session_rate, &fe.request_rate, &be.session_rate, &be.request_rate]
+    {
+        rate.reset_max();
+    }
+    px.backend.iter().flat_map(|b| &b.servers).for_each(|srv| reset_server_maxima(live, srv));
+}
+
+fn reset_server_maxima(live: &Live, srv: &Server) {
+    let state = live.server(srv.id);
+    state.sessions.reset_max();
+    state.queued.reset_max();
+    state.session_rate.reset_max();
+}
+
+/// `clear counters all`.
+pub fn clear_all(call: &mut Call<'_>) -> Next {
+    call.cx.snapshot.proxies.iter().for_each(|px| reset_maxima(&call.cx.live, px));
+    on_each_thread(call.cx, |counters| {
+        counters.servers.iter().for_each(|c| c.clear());
+        counters.backends.iter().for_each(|c| c.clear());
+        counters.frontends.iter().for_each(|c| c.clear());
+        counters.listeners.iter().for_each(|c| c.clear());
+    });
+    Next::Continue
+}
+
+/// `clear counters server`.
+pub fn clear_server(call: &mut Call<'_>) -> Next {
+    let cx = call.cx;
+    if let Some((_, srv)) = find_server(call, cx) {
+        let id = srv.id;
+        reset_server_maxima(&cx.live, srv);
+        on_each_thread(cx, move |counters| counters.servers[id.index()].clear());
+        call.out.push_str("Server counters cleared.\n");
+    }
+    Next::Continue
+}
