@@ -9,6 +9,7 @@ use crate::http1::{ChunkDecoder, ChunkStep};
 use crate::net::RecvBuf;
 
 use super::super::state::{Stream, after};
+use super::super::switch;
 use super::super::termination::{Cause, Phase};
 use super::super::wait::until;
 use super::super::worker::View;
@@ -63,7 +64,7 @@ pub(in crate::stream) async fn buffer(
             None => break,
             Some(Ok(buf)) if !buf.is_empty() => buf,
             Some(_) => {
-                ended = Some(client_left(st));
+                ended = Some(client_left(view, st));
                 break;
             }
         };
@@ -92,9 +93,17 @@ fn invite(st: &mut Stream<'_>) {
     }
 }
 
-fn client_left(st: &mut Stream<'_>) -> Next {
+/// The log names the backend that the request would have gone to.
+fn client_left(view: &View, st: &mut Stream<'_>) -> Next {
+    if st.x.in_backend.is_none()
+        && let Some(id) = switch::choose_backend(view, st)
+    {
+        st.enter_backend(view, id);
+    }
     st.note(Cause::Client, Phase::Request);
-    Next::Close
+    st.x.keep_client = false;
+    st.x.body_taken = true;
+    answers::error(view, st, 400)
 }
 
 fn invalid(view: &View, st: &mut Stream<'_>) -> Next {

@@ -122,10 +122,7 @@ fn unreachable_server(view: &View, st: &mut Stream<'_>, why: NoServer, up: &Uplo
     settle(st, up);
     match why {
         NoServer::Unavailable => answers::error(view, st, 503),
-        NoServer::ClientLeft => {
-            st.x.keep_client = false;
-            answers::error(view, st, 400)
-        }
+        NoServer::ClientLeft => Next::Close,
     }
 }
 
