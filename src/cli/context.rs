@@ -33,6 +33,8 @@ pub struct Context {
 pub struct ProcessFacts {
     /// Version number.
     pub version: String,
+    /// The version's date.
+    pub release_date: &'static str,
     /// Process id.
     pub pid: u32,
     /// Worker threads.

@@ -23,6 +23,7 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
     let mut lines: Vec<Line> = vec![
         ("Name", "POS", text("Haring")),
         ("Version", "POS", text(&facts.version)),
+        ("Release_date", "POS", text(facts.release_date)),
         ("Nbthread", "CGS", small(facts.threads as u64).into()),
         ("Nbproc", "CGS", 1u32.into()),
         ("Process_num", "KGP", 1u32.into()),
@@ -35,8 +36,8 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("Maxconn", "CLP", small(facts.limits.maxconn as u64).into()),
         ("Hard_maxconn", "CLP", small(facts.limits.maxconn as u64).into()),
         ("CurrConns", "MGP", state.connections.get().into()),
-        ("CumConns", "MCP", small(t.connections).into()),
-        ("CumReq", "MCP", small(t.requests).into()),
+        ("CumConns", "MCP", Value::U64(t.connections)),
+        ("CumReq", "MCP", Value::U64(t.requests)),
         ("Maxpipes", "CLP", small(facts.limits.maxpipes as u64).into()),
         ("ConnRate", "MRP", state.connection_rate.get(t.connections, now.0).into()),
         ("ConnRateLimit", "CLP", facts.maxconnrate.into()),
@@ -44,8 +45,14 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("SessRate", "MRP", state.session_rate.get(t.sessions, now.0).into()),
         ("SessRateLimit", "CLP", facts.maxsessrate.into()),
         ("MaxSessRate", "MMP", state.session_rate.max().into()),
-        ("node", "CNs", text(&facts.node)),
     ];
+    lines.extend(ABSENT.iter().map(|name| (*name, "MCP", Value::U32(0))));
+    lines.extend([
+        ("Tasks", "MGP", tasks(call).into()),
+        // What this thread had to run was done before it came to this command.
+        ("Run_queue", "MGP", 0u32.into()),
+        ("node", "CNs", text(&facts.node)),
+    ]);
     if let Some(description) = &facts.description {
         lines.push(("description", "CNs", text(description)));
     }
@@ -60,6 +67,36 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("Start_time_sec", "SDP", small(facts.started_wall.0 / 1_000_000).into()),
     ]);
     lines
+}
+
+/// Counters of TLS, compression and peers: tools expect them, and without the features they stand at zero.
+const ABSENT: [&str; 17] = [
+    "MaxSslConns",
+    "CurrSslConns",
+    "CumSslConns",
+    "SslRate",
+    "SslRateLimit",
+    "MaxSslRate",
+    "SslFrontendKeyRate",
+    "SslFrontendMaxKeyRate",
+    "SslFrontendSessionReuse_pct",
+    "SslBackendKeyRate",
+    "SslBackendMaxKeyRate",
+    "SslCacheLookups",
+    "SslCacheMisses",
+    "CompressBpsIn",
+    "CompressBpsOut",
+    "CompressBpsRateLim",
+    "ActivePeers",
+];
+
+/// Tasks of all threads: one for each client connection, check, agent and listener.
+fn tasks(call: &Call<'_>) -> u32 {
+    let cx = call.cx;
+    let servers = cx.snapshot.proxies.iter().flat_map(|p| &p.backend).flat_map(|b| &b.servers);
+    let checks =
+        servers.map(|s| u32::from(s.check.enabled == Some(true)) + u32::from(s.check.agent == Some(true)));
+    cx.live.process.connections.get() + checks.sum::<u32>() + cx.facts.listeners as u32
 }
 
 /// `show info [typed|json]`.

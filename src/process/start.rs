@@ -240,6 +240,7 @@ fn admin_context(
         threads,
         facts: cli::ProcessFacts {
             version: version::VERSION.to_owned(),
+            release_date: version::RELEASE_DATE,
             pid: std::process::id(),
             threads: facts.threads,
             limits: facts.limits,

@@ -7,6 +7,9 @@ use crate::config::{Version, condition};
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The date of the version, as HAProxy writes dates of versions.
+pub const RELEASE_DATE: &str = "2026/11/20";
+
 /// First line of every version text. Tools take its third word.
 pub fn first_line() -> String {
     format!(
