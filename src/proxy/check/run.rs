@@ -117,7 +117,10 @@ impl Checker {
             if !self.state().admin().has(AdminFlags::MAINT) {
                 let started = runtime::now();
                 let outcome = self.check(started).await;
-                self.conclude(&outcome, runtime::now().since(started), &mut last_status);
+                // Maintenance may have begun meanwhile: what the check found is of no interest then.
+                if !self.state().admin().has(AdminFlags::MAINT) {
+                    self.conclude(&outcome, runtime::now().since(started), &mut last_status);
+                }
             }
             self.pause().await;
         }
