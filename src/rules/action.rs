@@ -4,7 +4,7 @@
 //!
 //! An action that changes the message or the stream and lets the evaluation go on:
 //!
-//! ```ignore
+//! ```text
 //! fn set_method(cx: &mut ActionCx<'_, '_>) -> Parsed {
 //!     let method = cx.format("a method")?;                    // a log-format string
 //!     effect(move |cx| {

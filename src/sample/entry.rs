@@ -2,7 +2,7 @@
 //!
 //! # Adding a fetch
 //!
-//! ```ignore
+//! ```text
 //! fn src_len<'a>(args: &'a Args, cx: &'a dyn Ctx) -> Option<Sample<'a>> {
 //!     let width = args.int_or(0, 10);            // optional first argument
 //!     Some(Sample::Int(cx.src()?.to_string().len().min(width as usize) as i64))
@@ -16,7 +16,7 @@
 //!
 //! # Adding a converter
 //!
-//! ```ignore
+//! ```text
 //! fn double<'a>(_args: &'a Args, s: Sample<'a>, _cx: &'a dyn Ctx) -> Option<Sample<'a>> {
 //!     let Sample::Int(i) = s else { return None };    // the table says Int: the cast was made
 //!     Some(Sample::Int(i.saturating_mul(2)))
