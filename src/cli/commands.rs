@@ -1,6 +1,7 @@
 //! The commands.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::{Context, Level, counters, info, servers};
@@ -109,6 +110,20 @@ pub const COMMANDS: &[Command] = &[
         "report a server's weight",
         Level::User,
         servers::get_weight,
+    ),
+    entry(
+        &["publish", "backend"],
+        "publish backend <backend>",
+        "let routing rules choose a backend again",
+        Level::Operator,
+        |c| publish(c, true),
+    ),
+    entry(
+        &["unpublish", "backend"],
+        "unpublish backend <backend>",
+        "let routing rules pass a backend over",
+        Level::Operator,
+        |c| publish(c, false),
     ),
     entry(&["operator"], "operator", "lower the level of this session to operator", Level::User, |c| {
         lower(c, Level::Operator)
@@ -296,6 +311,20 @@ fn show_backend(call: &mut Call<'_>) -> Next {
     for px in call.cx.snapshot.proxies.iter().filter(|p| p.backend.is_some()) {
         let _ = writeln!(call.out, "{}", px.name);
     }
+    Next::Continue
+}
+
+fn publish(call: &mut Call<'_>, published: bool) -> Next {
+    let cx = call.cx;
+    let name = call.args.first().map_or("", String::as_str);
+    call.out.push_str(match cx.snapshot.backend(name) {
+        None => "No such backend.\n",
+        Some(px) if px.disabled => "No effect on a disabled backend.\n",
+        Some(px) => {
+            cx.live.backend(px.id).unpublished.store(u32::from(!published), SeqCst);
+            if published { "Backend published.\n" } else { "Backend unpublished.\n" }
+        }
+    });
     Next::Continue
 }
 

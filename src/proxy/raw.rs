@@ -119,6 +119,7 @@ pub struct RawBackend {
     pub dispatch: Option<At<AddrSpec>>,
     pub transparent: bool,
     pub persist_rules: Vec<PersistRule>,
+    pub unpublished: bool,
 }
 
 /// One error page as written.

@@ -103,6 +103,8 @@ pub struct Backend {
     pub persist: bool,
     /// `force-persist` and `ignore-persist`, in order: see [`Backend::persistence`].
     pub persist_rules: Vec<PersistRule>,
+    /// `be-unpublished`: other proxies do not route to it until it is published.
+    pub unpublished: bool,
     /// `retries`.
     pub retries: u32,
     /// `retry-on`.

@@ -148,6 +148,8 @@ pub struct ProxyRules {
     pub response_delay: Option<Duration>,
     /// `use_backend`.
     pub use_backend: Vec<Arc<BackendRule>>,
+    /// `force-be-switch`: when one of them holds, routing takes disabled and unpublished backends too.
+    pub force_be_switch: Vec<Condition>,
     /// `use-server`.
     pub use_server: Vec<Arc<ServerRule>>,
     /// `http-error`: what is answered instead of the page of a status; the last of a status counts.

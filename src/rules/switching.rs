@@ -46,18 +46,29 @@ fn applies(c: Option<&Condition>, cx: &dyn MessageCx) -> bool {
 }
 
 impl ProxyRules {
-    /// The backend of the first `use_backend` rule that applies. `None`: the default backend, also when a computed
-    /// name names nothing.
+    /// The backend of the first `use_backend` rule that applies and whose backend takes routes. `None`: the default
+    /// backend, also when a computed name names nothing.
     pub fn choose_backend(&self, cx: &dyn MessageCx) -> Option<ProxyIdx> {
-        let rule = self.use_backend.iter().find(|r| applies(r.condition.as_ref(), cx))?;
-        match &rule.name {
-            Name::Static(r) => r.proxy(),
-            Name::Dynamic(f) => {
-                let mut name = Scratch::new();
-                cx.render(f, name.vec());
-                cx.ctx().live()?.find_backend(std::str::from_utf8(&name).ok()?)
+        for rule in self.use_backend.iter().filter(|r| applies(r.condition.as_ref(), cx)) {
+            let found = match &rule.name {
+                Name::Static(r) => r.proxy()?,
+                Name::Dynamic(f) => {
+                    let mut name = Scratch::new();
+                    cx.render(f, name.vec());
+                    cx.ctx().live()?.find_backend(std::str::from_utf8(&name).ok()?)?
+                }
+            };
+            if self.may_route_to(found, cx) {
+                return Some(found);
             }
         }
+        None
+    }
+
+    /// False when the backend is disabled or unpublished and no `force-be-switch` overrules that.
+    pub fn may_route_to(&self, backend: ProxyIdx, cx: &dyn MessageCx) -> bool {
+        cx.ctx().live().is_none_or(|l| l.takes_routes(backend))
+            || self.force_be_switch.iter().any(|c| c.eval(cx.ctx()))
     }
 
     /// The server of the first `use-server` rule that applies and whose server takes traffic.
@@ -95,6 +106,14 @@ pub static KEYWORDS: &[Keyword] = &[
         parse: use_backend,
     },
     Keyword {
+        name: "force-be-switch",
+        sections: Sections::FRONTEND,
+        syntax: "force-be-switch { if | unless } <condition>",
+        doc: "routes to a backend although it is disabled or unpublished",
+        status: Status::Full,
+        parse: force_be_switch,
+    },
+    Keyword {
         name: "use-server",
         sections: Sections::BACKEND,
         syntax: "use-server <server> {if | unless} <condition>",
@@ -123,6 +142,16 @@ fn use_backend(cx: &mut ParseCx<'_>) {
     check_order(cx, 8, "use_backend");
     if let (Some(name), Some(condition)) = (name, condition) {
         cx.section.feature::<ProxyRules>().use_backend.push(Arc::new(BackendRule { name, condition }));
+    }
+}
+
+fn force_be_switch(cx: &mut ParseCx<'_>) {
+    if cx.peek().is_none() {
+        cx.expect("'if' or 'unless' followed by a condition");
+        return;
+    }
+    if let Some(Some(condition)) = Condition::parse_tail(cx, Place::USE_BACKEND) {
+        cx.section.feature::<ProxyRules>().force_be_switch.push(condition);
     }
 }
 

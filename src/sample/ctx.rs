@@ -130,6 +130,10 @@ pub trait Live {
     fn find_backend(&self, _name: &str) -> Option<ProxyIdx> {
         None
     }
+    /// False for a backend that routing rules pass over: it is disabled or unpublished.
+    fn takes_routes(&self, _backend: ProxyIdx) -> bool {
+        true
+    }
     /// The server called `name` in that backend.
     fn find_server(&self, _backend: ProxyIdx, _name: &str) -> Option<ServerIdx> {
         None
@@ -272,6 +276,18 @@ pub trait Ctx {
     /// A timeout as configured (the frontend's for the client's side, the backend's for the server's), or as it
     /// is in force for this stream.
     fn timeout(&self, _kind: TimeoutKind, _current: bool) -> Option<Duration> {
+        None
+    }
+    /// The number of connection retries as configured for the backend, or as it is in force for this stream.
+    fn retries(&self, _current: bool) -> Option<u32> {
+        None
+    }
+    /// Smoothed round-trip time of the client's connection and its variance, as the kernel measured them.
+    fn client_rtt(&self) -> Option<(Duration, Duration)> {
+        None
+    }
+    /// The same of the connection to the server, as they were when its response began.
+    fn server_rtt(&self) -> Option<(Duration, Duration)> {
         None
     }
     /// Index of the worker thread.

@@ -27,6 +27,7 @@ pub use ctx::{
 };
 pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
 pub use expr::{Expr, ExprCx, did_you_mean};
+pub use fetch::WantsServerRtt;
 pub(crate) use fetch::unhex;
 pub use place::{Needs, Place};
 pub use regexes::{Groups, Regex, expand};

@@ -89,6 +89,10 @@ impl Live for View {
         self.shared.snapshot.backend(name).map(|p| ProxyIdx(p.id.0))
     }
 
+    fn takes_routes(&self, backend: ProxyIdx) -> bool {
+        self.shared.live.takes_routes(self.proxy(ProxyId(backend.0)))
+    }
+
     fn find_server(&self, backend: ProxyIdx, name: &str) -> Option<ServerIdx> {
         let srv = self.proxy(ProxyId(backend.0)).backend.as_ref()?.server(name)?;
         Some(ServerIdx(srv.id.0))
@@ -292,6 +296,19 @@ impl Ctx for Stream<'_> {
             TimeoutKind::Tunnel => (be.tunnel, o.tunnel),
         };
         own.filter(|_| current).or(configured)
+    }
+
+    fn retries(&self, current: bool) -> Option<u32> {
+        let configured = self.be(&self.s.view).backend.as_ref()?.retries;
+        Some(self.x.overrides.retries.filter(|_| current).unwrap_or(configured))
+    }
+
+    fn client_rtt(&self) -> Option<(Duration, Duration)> {
+        self.s.client.rtt().ok()
+    }
+
+    fn server_rtt(&self) -> Option<(Duration, Duration)> {
+        self.x.server_rtt
     }
 
     fn thread(&self) -> i64 {

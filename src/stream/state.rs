@@ -189,6 +189,8 @@ pub(super) struct Exchange {
     pub slot: Option<Slot>,
     /// Where the connection to the server comes from.
     pub server_src: Option<SocketAddr>,
+    /// Round-trip time of that connection and its variance, when an expression wants it.
+    pub server_rtt: Option<(Duration, Duration)>,
     pub vars_txn: VarStore,
     pub vars_req: VarStore,
     pub vars_res: VarStore,
@@ -248,7 +250,7 @@ impl Exchange {
             request response payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
             default
             has_request has_response payload_complete payload_final times start_wall first number backend
-            in_backend server persistent force_persist ignore_persist last_rule slot server_src term status
+            in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done
         }
@@ -298,9 +300,9 @@ impl<'s> Stream<'s> {
     pub fn enter_backend(&mut self, view: &View, id: ProxyId) {
         debug_assert!(self.x.in_backend.is_none());
         if id != self.s.frontend {
-            // What the frontend's rules said of the server's side gives way to the backend's own timeouts.
+            // What the frontend's rules said of the server's side gives way to the backend's own settings.
             let o = &mut self.x.overrides;
-            (o.connect, o.queue, o.server, o.tunnel) = (None, None, None, None);
+            (o.connect, o.queue, o.server, o.tunnel, o.retries) = (None, None, None, None, None);
         }
         self.x.backend = id;
         view.shared.live.backend(id).sessions.inc();

@@ -21,6 +21,8 @@ pub(super) fn choose_backend(view: &View, st: &Stream<'_>) -> Option<ProxyId> {
         return Some(ProxyId(chosen.0));
     }
     let default = fe.frontend.as_ref().and_then(|f| f.default_backend);
+    // A `listen` always takes what comes in through itself.
+    let default = default.filter(|id| *id == fe.id || rules.may_route_to(ProxyIdx(id.0), st));
     default.or_else(|| fe.backend.as_ref().map(|_| fe.id))
 }
 

@@ -90,6 +90,9 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
         Err(NoServer::Unavailable | NoServer::ClientLeft) => return Then::Close,
     };
     st.x.times.response = st.x.times.connect;
+    if view.plan(st.x.backend).wants_rtt || view.plan(st.s.frontend).wants_rtt {
+        st.x.server_rtt = conn.socket.rtt().ok();
+    }
     logging::log_early(view, st, Step::Connect, true);
     let outcome = tunnel(view, st, &conn).await;
     if outcome.cause != Cause::Normal {

@@ -15,6 +15,7 @@ use crate::proxy::queue::Queues;
 use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
+use crate::sample::WantsServerRtt;
 
 use super::pool::Pools;
 use super::shut::Shuts;
@@ -84,6 +85,8 @@ pub struct Plan {
     pub(super) shows_dst: bool,
     /// They show our address of the server connection.
     pub(super) shows_source: bool,
+    /// Its expressions look at the round-trip time of server connections.
+    pub(super) wants_rtt: bool,
 }
 
 impl Plan {
@@ -93,7 +96,8 @@ impl Plan {
         let formats = [Some(&log.format), log.format_sd.as_ref(), log.unique_id.as_ref()];
         let shown: Vec<_> = formats.into_iter().flatten().map(|f| f.wants_addresses()).collect();
         let (shows_dst, shows_source) = (shown.iter().any(|s| s.0), shown.iter().any(|s| s.1));
-        Plan { log, rules, shows_dst, shows_source }
+        let wants_rtt = px.section.get::<WantsServerRtt>().is_some_and(|w| w.0);
+        Plan { log, rules, shows_dst, shows_source, wants_rtt }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the same run, so a failing seed is a regression test.
 
 mod http;
+mod routing;
 mod tcp;
 mod timeouts;
 mod world;

@@ -134,3 +134,27 @@ fn a_client_that_leaves_is_reported() {
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains(" CH-- "), "{}", lines[0]);
 }
+
+#[test]
+fn a_client_that_leaves_before_a_connection_gets_no_answer() {
+    let lines = Lines::new();
+    let text = format!(
+        "global\n log {} local2\ndefaults\n mode http\n log global\n option httplog\n timeout client 9s\n timeout \
+         server 800ms\n timeout connect 2s\n retries 5\nlisten px\n bind 127.0.0.1:{PROXY}\n option abortonclose\n \
+         server s1 127.0.0.1:{ORIGIN}\n",
+        lines.target()
+    );
+    let shared = load(&text);
+    run(1, Faults::default(), &shared, |_| async {
+        // Nobody listens: the proxy waits before it tries again.
+        let p = Peer::new(connect(PROXY).await.expect("connect"));
+        p.say(GET).await;
+        runtime::sleep(Duration::from_millis(100)).await;
+        drop(p);
+    });
+    let lines = lines.take();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    // Neither after the first wait for another attempt nor with an answer that nobody reads.
+    assert!(lines[0].contains("px/s1 0/0/-1/-1/10"), "{}", lines[0]);
+    assert!(lines[0].contains(" -1 0 - - CC-- "), "{}", lines[0]);
+}

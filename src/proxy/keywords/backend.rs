@@ -14,6 +14,17 @@ const ONLY_BACK: Sections = Sections::BACKEND;
 /// Keywords of this file.
 pub static KEYWORDS: &[Keyword] = &[
     Keyword {
+        name: "be-unpublished",
+        sections: Sections::BACKEND,
+        syntax: "be-unpublished",
+        doc: "Other proxies' routing rules pass the backend over until 'publish backend' on the admin socket.",
+        status: Status::Full,
+        parse: |cx| {
+            raw(cx).back.unpublished = true;
+            cx.end();
+        },
+    },
+    Keyword {
         name: "retries",
         sections: BACK,
         syntax: "retries <value>",

@@ -27,7 +27,6 @@ pub static KEYWORDS: &[Keyword] = &[
         "appsession <cookie> len <length> timeout <holdtime> [request-learn] [prefix] [mode <mode>]",
         "Persistence by the application's cookie, learnt (1.x)."
     ),
-    planned!("be-unpublished", BACK, "be-unpublished", "Hide the backend from routing."),
     planned!("compression", ANY, "compression algo <algorithm> ...", "Compress responses."),
     planned!("crt", FRONT, "crt <cert>", "Certificates of the frontend."),
     planned!(
@@ -43,12 +42,6 @@ pub static KEYWORDS: &[Keyword] = &[
         ANY,
         "filter-sequence { request | response } <filter_list>",
         "Order of filters."
-    ),
-    planned!(
-        "force-be-switch",
-        FRONT,
-        "force-be-switch { if | unless } <condition>",
-        "Route to unpublished backends."
     ),
     planned!(
         "load-server-state-from-file",

@@ -19,7 +19,9 @@ pub use state::{
     ServerStatus,
 };
 
-use super::{ListenerId, ProxyId, ServerId, Snapshot};
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::{ListenerId, Proxy, ProxyId, ServerId, Snapshot};
 
 /// Every record. Indexed by the ids of the snapshot that it was made for.
 pub struct Live {
@@ -73,6 +75,8 @@ impl Live {
                 .collect(),
         };
         for px in &snapshot.proxies {
+            let unpublished = px.backend.as_ref().is_some_and(|b| b.unpublished);
+            live.backend(px.id).unpublished.store(u32::from(unpublished), SeqCst);
             for srv in px.backend.iter().flat_map(|b| &b.servers) {
                 live.server(srv.id).start(srv);
             }
@@ -88,6 +92,11 @@ impl Live {
     /// Shared state of a server side.
     pub fn backend(&self, id: ProxyId) -> &BackendState {
         &self.backends[id.index()]
+    }
+
+    /// True when the rules of other proxies may route to `px`: it is neither disabled nor unpublished.
+    pub fn takes_routes(&self, px: &Proxy) -> bool {
+        !px.disabled && self.backend(px.id).unpublished.load(SeqCst) == 0
     }
 
     /// Shared state of a client side.

@@ -320,7 +320,8 @@ pub struct BackendState {
     pub queued: Gauge,
     /// Grows whenever a state or weight of a server changes: derived tables are rebuilt then.
     pub epoch: AtomicU32,
-    _pad: u32,
+    /// 1: other proxies do not route to it (`be-unpublished`, `unpublish backend`).
+    pub unpublished: AtomicU32,
     /// Position in the weighted round-robin schedule; shared by all threads so that the order is strict.
     pub cursor: AtomicU64,
     /// `lastchg`, nanoseconds.

@@ -129,6 +129,7 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, raw: RawBackend, snapshot: &mut Snapshot
         cookie: raw.cookie.map(|c| CookieConf { dynamic_key: key, ..c.value }),
         persist: raw.persist,
         persist_rules: raw.persist_rules,
+        unpublished: raw.unpublished,
         retries: raw.retries.unwrap_or(RETRIES),
         retry_on: raw.retry_on.map_or(RetryOn::CONN_FAILURE, |r| r.value),
         redispatch: raw.redispatch.unwrap_or(0),

@@ -1,8 +1,9 @@
 //! The client's connection, the listener, the server connection. Manual section 7.3.3.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use crate::sample::{Fetch, Needs, Sample, Type};
+use crate::sample::{Arg, ArgType, Args, ExprCx, Fetch, Needs, Sample, Type};
 
 const CLIENT: Needs = Needs::CLIENT;
 
@@ -48,7 +49,50 @@ pub const FETCHES: &[Fetch] = &[
         Some(Sample::Int(c.bytes()?.1 as i64))
     })
     .doc("bytes sent to the client"),
+    Fetch::new("fc_rtt", Type::Int, CLIENT, |a, c| time(a, c.client_rtt()?.0))
+        .args(0, &[ArgType::Str])
+        .prepare(|_, a| rtt_unit(a))
+        .doc("round-trip time of the client connection; unit ms (the default) or us"),
+    Fetch::new("fc_rttvar", Type::Int, CLIENT, |a, c| time(a, c.client_rtt()?.1))
+        .args(0, &[ArgType::Str])
+        .prepare(|_, a| rtt_unit(a))
+        .doc("variance of the round-trip time of the client connection; unit ms (the default) or us"),
+    Fetch::new("bc_rtt", Type::Int, Needs::SERVER_CONN, |a, c| time(a, c.server_rtt()?.0))
+        .args(0, &[ArgType::Str])
+        .prepare(server_rtt)
+        .doc("round-trip time of the server connection; unit ms (the default) or us"),
+    Fetch::new("bc_rttvar", Type::Int, Needs::SERVER_CONN, |a, c| time(a, c.server_rtt()?.1))
+        .args(0, &[ArgType::Str])
+        .prepare(server_rtt)
+        .doc("variance of the round-trip time of the server connection; unit ms (the default) or us"),
 ];
+
+/// Some expression of the section wants to know the round-trip time of server connections: it costs a system
+/// call per response, so it is measured only then.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantsServerRtt(pub bool);
+
+fn server_rtt(cx: &mut ExprCx<'_>, a: &mut Args) -> Result<(), (usize, String)> {
+    cx.section.feature::<WantsServerRtt>().0 = true;
+    rtt_unit(a)
+}
+
+/// The unit's length in microseconds takes the place of its name.
+fn rtt_unit(a: &mut Args) -> Result<(), (usize, String)> {
+    let unit = match a.str(0) {
+        None | Some(b"" | b"ms") => 1000,
+        Some(b"us") => 1,
+        Some(other) => {
+            return Err((0, format!("'{}' is no unit; ms and us are", String::from_utf8_lossy(other))));
+        }
+    };
+    a.set(0, Arg::Int(unit));
+    Ok(())
+}
+
+fn time(a: &Args, d: Duration) -> Option<Sample<'static>> {
+    Some(Sample::Int(i64::try_from(d.as_micros()).ok()? / a.int_or(0, 1000)))
+}
 
 fn ip(a: Option<SocketAddr>) -> Option<Sample<'static>> {
     // An IPv4 client on a dual-stack socket is an IPv4 client.

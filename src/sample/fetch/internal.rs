@@ -151,6 +151,10 @@ pub const FETCHES: &[Fetch] = &[
         .doc("'timeout tarpit' in force, in milliseconds"),
     Fetch::new("cur_tunnel_timeout", Type::Int, ANY, |_, c| timeout(c, TimeoutKind::Tunnel, true))
         .doc("'timeout tunnel' in force, in milliseconds"),
+    Fetch::new("be_max_retries", Type::Int, Needs::BACKEND, |_, c| retries(c, false))
+        .doc("'retries' of the backend"),
+    Fetch::new("cur_max_retries", Type::Int, Needs::BACKEND, |_, c| retries(c, true))
+        .doc("connection retries in force, after 'set-retries'"),
 ];
 
 fn backend(a: &Args, c: &dyn Ctx) -> Option<ProxyIdx> {
@@ -175,6 +179,10 @@ fn srv<'a>(a: &'a Args, c: &'a dyn Ctx, what: ServerCount) -> Option<Sample<'a>>
 
 fn timeout(c: &dyn Ctx, kind: TimeoutKind, current: bool) -> Option<Sample<'_>> {
     Some(Sample::Int(i64::try_from(c.timeout(kind, current)?.as_millis()).ok()?))
+}
+
+fn retries(c: &dyn Ctx, current: bool) -> Option<Sample<'_>> {
+    Some(Sample::Int(i64::from(c.retries(current)?)))
 }
 
 fn proxy_name<'a>(p: Option<ProxyIdx>, c: &'a dyn Ctx) -> Option<Sample<'a>> {

@@ -14,6 +14,7 @@ pub(crate) mod url;
 
 use super::Fetch;
 
+pub use conn::WantsServerRtt;
 pub(crate) use constant::unhex;
 pub(crate) use internal::check_unit;
 

@@ -33,6 +33,9 @@ pub(in crate::stream) async fn deliver(
     mut up: Upload,
 ) -> Next {
     logging::capture_response(view, st);
+    if view.plan(st.x.backend).wants_rtt || view.plan(st.s.frontend).wants_rtt {
+        st.x.server_rtt = conn.socket.rtt().ok();
+    }
     if let Some(srv) = st.srv(view) {
         observed(&view.shared.live, srv, Observed::Response(st.x.response.status()));
     }

@@ -122,6 +122,7 @@ fn unreachable_server(view: &View, st: &mut Stream<'_>, why: NoServer, up: &Uplo
     settle(st, up);
     match why {
         NoServer::Unavailable => answers::error(view, st, 503),
+        // Nobody is there to read an answer, and the log shows that none was given.
         NoServer::ClientLeft => Next::Close,
     }
 }
