@@ -169,7 +169,7 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
     let listener = snapshot.listener(st.s.listener);
     let unix = LogAddr::Unix { id: listener.uuid };
     let srv = st.srv(view);
-    let http = st.fe(view).mode == Mode::Http || x.has_request || st.s.tcp_http;
+    let http = st.fe(view).mode == Mode::Http || x.has_request || st.s.tcp_http.is_some();
     let cookie = cookie_letters(view, st);
     LogFields {
         accept_wall: x.start_wall,

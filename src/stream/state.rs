@@ -13,7 +13,7 @@ use crate::log::{Captures, LevelOverride, Timeline};
 use crate::net::{self, Socket};
 use crate::proxy::cookie::{Done, RequestOutcome};
 use crate::proxy::queue::Slot;
-use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId};
+use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId, Timeouts};
 use crate::runtime::{Timer, now, wall};
 use crate::sample::{LastRule, VarStore};
 
@@ -43,8 +43,8 @@ pub(super) struct Session {
     pub own: Option<Box<ServerConn>>,
     /// The server that was used last.
     pub last_server: Option<ServerId>,
-    /// A TCP frontend's client that speaks to an HTTP backend.
-    pub tcp_http: bool,
+    /// The HTTP backend that a TCP frontend's client speaks to: its timeouts hold for the requests.
+    pub tcp_http: Option<ProxyId>,
     /// The connection is to be closed with a reset.
     pub reset: bool,
     _presence: Presence,
@@ -80,7 +80,7 @@ impl Session {
             exchanges: 0,
             own: None,
             last_server: None,
-            tcp_http: false,
+            tcp_http: None,
             reset: view.proxy(frontend).conn.nolinger,
             _presence: Presence { worker: worker.clone(), view: view.clone(), listener, frontend },
             worker,
@@ -98,6 +98,11 @@ impl Session {
             SockAddr::Inet(_) | SockAddr::Fd(_) => self.client.local_addr().ok().and_then(|a| a.ip()),
             _ => None,
         })
+    }
+
+    /// The timeouts that hold while a request is awaited.
+    pub fn request_timeouts<'v>(&self, view: &'v View) -> &'v Timeouts {
+        &view.proxy(self.tcp_http.unwrap_or(self.frontend)).timeouts
     }
 
     /// `set-dst`.

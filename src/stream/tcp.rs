@@ -26,8 +26,8 @@ enum Then {
     Close,
     /// It vanishes.
     Abort,
-    /// What was received is HTTP for an HTTP backend.
-    Http,
+    /// What was received is HTTP, for this backend (or the frontend itself, where none is known yet).
+    Http(ProxyId),
 }
 
 /// Serves a TCP client to its end.
@@ -37,10 +37,10 @@ pub(super) async fn serve(s: &mut Session) {
     view.counters().process.sessions.inc();
     let then = session(&view, &mut st).await;
     match then {
-        Then::Http => {
+        Then::Http(backend) => {
             st.end();
             s.exchanges = 0;
-            s.tcp_http = true;
+            s.tcp_http = Some(backend);
             keepalive::serve(s).await;
         }
         Then::Close => {
@@ -76,7 +76,7 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
     };
     if view.proxy(backend).mode == Mode::Http {
         give_back(st);
-        return Then::Http;
+        return Then::Http(backend);
     }
     st.enter_backend(view, backend);
     if backend != st.s.frontend
@@ -138,7 +138,7 @@ async fn content_rules(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<
             }
             Verdict::SwitchToHttp => {
                 give_back(st);
-                return Some(Then::Http);
+                return Some(Then::Http(id));
             }
             _ => return None,
         }

@@ -5,6 +5,7 @@
 
 mod http;
 mod routing;
+mod switching;
 mod tcp;
 mod timeouts;
 mod world;

@@ -43,9 +43,11 @@ fn frontend(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, fe: &Frontend) {
     }
 }
 
-/// A frontend and a backend that it uses must speak the same protocol.
+/// A frontend and a backend that it uses must speak the same protocol; but TCP may turn out to be HTTP (manual
+/// section 4).
 fn modes(cx: &mut Cx<'_>, fe: &Proxy, be: &Proxy, loc: crate::config::Loc, how: &str) {
-    if fe.mode == be.mode || fe.id == be.id {
+    let upgrade = fe.mode == Mode::Tcp && be.mode == Mode::Http;
+    if fe.mode == be.mode || fe.id == be.id || upgrade {
         return;
     }
     let name = |m| match m {
@@ -53,16 +55,6 @@ fn modes(cx: &mut Cx<'_>, fe: &Proxy, be: &Proxy, loc: crate::config::Loc, how: 
         Mode::Http => "http",
         Mode::Health => "health",
     };
-    if fe.mode == Mode::Tcp && be.mode == Mode::Http {
-        let message = format!(
-            "{} '{}' uses backend '{}' {how}: switching from tcp to http is not implemented yet.",
-            kind_of(fe),
-            fe.name,
-            be.name
-        );
-        cx.diags.error(loc, message).help("put 'mode http' into both");
-        return;
-    }
     let message = format!(
         "{} {} '{}' tries to use incompatible {} backend '{}' {how}.",
         name(fe.mode),

@@ -109,7 +109,7 @@ async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
 }
 
 fn idle_deadline(s: &Session) -> Mono {
-    let t = &s.view.proxy(s.frontend).timeouts;
+    let t = s.request_timeouts(&s.view);
     let limit = if s.exchanges == 0 { t.http_request() } else { t.http_keep_alive() };
     let deadline = limit.map_or(Mono::NEVER, |d| s.start + d);
     deadline.min(after(t.client))

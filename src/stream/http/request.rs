@@ -52,7 +52,7 @@ pub(in crate::stream) async fn read_head(
 
 /// The slow path: a head that comes in pieces. Gives its length.
 async fn read_more(view: &View, st: &mut Stream<'_>, head: &mut Vec<u8>) -> Result<usize, Next> {
-    let t = &st.fe(view).timeouts;
+    let t = st.s.request_timeouts(view);
     let begin = if st.x.first { st.x.times.accept } else { now() };
     let limit = t.http_request().map_or(crate::base::time::Mono::NEVER, |d| begin + d);
     loop {
