@@ -207,6 +207,18 @@ impl Ctx for Stream<'_> {
         Some(BodyView { bytes: &self.x.payload, complete: self.x.payload_complete, advertised })
     }
 
+    fn response_body(&self) -> Option<BodyView<'_>> {
+        if !self.x.has_response {
+            return None;
+        }
+        let advertised = match self.x.response.framing() {
+            crate::http::BodyLen::Length(n) => Some(n),
+            crate::http::BodyLen::None => Some(0),
+            _ => None,
+        };
+        Some(BodyView { bytes: &self.x.res_payload, complete: self.x.res_payload_complete, advertised })
+    }
+
     fn request_payload(&self) -> Option<&[u8]> {
         Some(&self.x.payload)
     }

@@ -171,6 +171,10 @@ pub(super) struct Exchange {
     pub payload: Vec<u8>,
     /// `payload` is the whole body.
     pub payload_complete: bool,
+    /// Start of the response body, when a rule waited for it.
+    pub res_payload: Vec<u8>,
+    /// `res_payload` is the whole body.
+    pub res_payload_complete: bool,
     /// No more payload will be looked at: the delay is over, the buffer full or the stream at its end.
     pub payload_final: bool,
     pub times: Timeline,
@@ -252,9 +256,9 @@ impl Exchange {
             self;
             keep req_captures res_captures unique_id;
             empty
-            request response payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
+            request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
             default
-            has_request has_response payload_complete payload_final times start_wall first number backend
+            has_request has_response payload_complete res_payload_complete payload_final times start_wall first number backend
             in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done

@@ -158,3 +158,35 @@ fn a_client_that_leaves_before_a_connection_gets_no_answer() {
     assert!(lines[0].contains("px/s1 0/0/-1/-1/10"), "{}", lines[0]);
     assert!(lines[0].contains(" -1 0 - - CC-- "), "{}", lines[0]);
 }
+
+#[test]
+fn a_body_that_a_rule_waits_for_in_vain_is_an_error() {
+    let post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nhello";
+    let part = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello";
+    check(exchange("http-request wait-for-body time 100ms", post, b"", false), "HTTP/1.1 408", " cR-- ");
+    let rule = "http-response wait-for-body time 100ms";
+    check(exchange(rule, GET, part, false), "HTTP/1.1 504", "px/s1 0/0/0/-1/100 504 ");
+    // What a broken server sent is passed on, and the log says the rest.
+    check(exchange(rule, GET, part, true), "HTTP/1.1 200", " SD-- ");
+    // Enough is enough.
+    let enough = "http-request wait-for-body time 100ms at-least 5";
+    check(exchange(enough, post, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false), "HTTP/1.1 200", " 200 ");
+    check(exchange(&format!("{rule} at-least 5"), GET, part, false), "HTTP/1.1 200", " sD-- ");
+}
+
+#[test]
+fn a_body_that_a_rule_waited_for_can_be_looked_at() {
+    let rules = "http-response wait-for-body time 100ms\n http-response set-header x-body \
+                 %[res.body]/%[res.body_len]/%[res.body_size]";
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+    ] {
+        let closes = answer.ends_with(b"\r\n\r\nhello");
+        let (got, _) = exchange(rules, GET, answer, closes);
+        let got = String::from_utf8_lossy(&got).into_owned();
+        assert!(got.contains("x-body: hello/5/5\r\n"), "{got}");
+        assert!(got.ends_with("hello") || got.ends_with("\r\n0\r\n\r\n"), "{got}");
+    }
+}

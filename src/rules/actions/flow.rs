@@ -44,7 +44,7 @@ pub const ACTIONS: &[Action] = &[
     .doc("expects a PROXY protocol header"),
     Action::new(
         "wait-for-body",
-        Sets::HTTP_REQ,
+        REQ_RES,
         "wait-for-body time <time> [ at-least <bytes> ]",
         wait_for_body,
     )

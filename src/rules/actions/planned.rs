@@ -26,6 +26,5 @@ pub const ACTIONS: &[Action] = &[
     Action::planned("set-bc-tos", REQ, "set-bc-tos { <tos> | <expr> }"),
     Action::planned("track-sc0", TRACK, "track-sc0 <key> [table <table>]"),
     Action::planned("track-sc1", TRACK, "track-sc1 <key> [table <table>]"),
-    Action::planned("wait-for-body", Sets::HTTP_RES, "wait-for-body time <time> [ at-least <bytes> ]"),
     Action::planned("track-sc2", TRACK, "track-sc2 <key> [table <table>]"),
 ];

@@ -1,12 +1,13 @@
-//! Buffering the start of a request body, for rules, `balance url_param ... check_post` and
+//! Buffering the start of a body, for rules, `balance url_param ... check_post` and
 //! `option http-buffer-request`.
 
 use std::collections::VecDeque;
 
 use crate::base::time::Mono;
-use crate::http::{BodyLen, FieldId, Version};
+use crate::http::{BodyLen, FieldId, RequestHead, Version};
 use crate::http1::{ChunkDecoder, ChunkStep};
-use crate::net::RecvBuf;
+use crate::net::{RecvBuf, Socket};
+use crate::runtime::Timer;
 
 use super::super::state::{Stream, after};
 use super::super::switch;
@@ -22,74 +23,147 @@ pub(in crate::stream) async fn buffer_all(view: &View, st: &mut Stream<'_>) -> O
         Some(d) => st.x.times.first_byte.unwrap_or(st.x.times.accept) + d,
         None => after(st.client_timeout(view)),
     };
-    let done = buffer(view, st, deadline, 0).await;
-    if done.is_none() && !st.x.payload_complete && st.x.payload.len() < view.shared.settings.bufsize {
-        // As the reference: the whole request counts as not received.
-        st.x.times.request = None;
-        st.note(Cause::ClientTimeout, Phase::Request);
-        st.x.keep_client = false;
-        return Some(answers::error(view, st, 408));
-    }
-    done
+    buffer(view, st, deadline, 0).await
 }
 
-/// Collects the body's data in `st.x.payload` until it is complete, holds `at_least` bytes (0: a full
-/// buffer), or `deadline` comes. The received bytes go back to the socket: the relay forwards them later.
-/// Some: the client left, or its framing is invalid.
+/// Collects the request's body in `st.x.payload` until it is complete or holds `at_least` bytes (0: a full buffer).
+/// The received bytes go back to the socket: the relay forwards them later. Some: `deadline` came first, the client
+/// left, or its framing is invalid.
 pub(in crate::stream) async fn buffer(
     view: &View,
     st: &mut Stream<'_>,
     deadline: Mono,
     at_least: u64,
 ) -> Option<Next> {
-    let mut rest = match st.x.request.framing() {
+    let framing = match st.x.request.framing() {
+        // A request body always says where it ends.
+        BodyLen::UntilClose => BodyLen::None,
+        framing => framing,
+    };
+    let wanted = Wanted::new(view, framing, at_least, deadline);
+    let (client, timer, x) = (&st.s.client, &mut st.s.timer, &mut *st.x);
+    let (request, payload) = (&mut x.request, &mut x.payload);
+    let collected = collect(client, timer, &wanted, payload, || invite(client, request)).await;
+    st.x.payload_complete = collected == Collected::Complete;
+    match collected {
+        Collected::Complete | Collected::Enough => None,
+        Collected::Late => {
+            // As the reference: the whole request counts as not received.
+            st.x.times.request = None;
+            st.note(Cause::ClientTimeout, Phase::Request);
+            st.x.keep_client = false;
+            Some(answers::error(view, st, 408))
+        }
+        Collected::Left => Some(client_left(view, st)),
+        Collected::Invalid => Some(invalid(view, st)),
+    }
+}
+
+/// The same for the response's body, in `st.x.res_payload`. False: `deadline` came first. A server that breaks off is
+/// found out by the relay, after what it sent has gone to the client.
+pub(in crate::stream) async fn buffer_response(
+    view: &View,
+    st: &mut Stream<'_>,
+    server: &Socket,
+    deadline: Mono,
+    at_least: u64,
+) -> bool {
+    let wanted = Wanted::new(view, st.x.response.framing(), at_least, deadline);
+    let payload = &mut st.x.res_payload;
+    let collected = collect(server, &mut st.s.timer, &wanted, payload, || {}).await;
+    st.x.res_payload_complete = collected == Collected::Complete;
+    collected != Collected::Late
+}
+
+/// How much of a body is waited for.
+struct Wanted {
+    framing: BodyLen,
+    /// Bytes that are kept at most.
+    room: usize,
+    /// Bytes that are enough.
+    enough: usize,
+    deadline: Mono,
+}
+
+impl Wanted {
+    fn new(view: &View, framing: BodyLen, at_least: u64, deadline: Mono) -> Wanted {
+        let room = view.shared.settings.bufsize;
+        let enough = if at_least == 0 { room } else { room.min(usize::try_from(at_least).unwrap_or(room)) };
+        Wanted { framing, room, enough, deadline }
+    }
+}
+
+/// How collecting a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Collected {
+    /// The body is complete.
+    Complete,
+    /// There is as much as was wanted.
+    Enough,
+    /// The deadline came first.
+    Late,
+    /// The peer left in the middle.
+    Left,
+    /// The framing is invalid.
+    Invalid,
+}
+
+/// Copies the start of a body to `out` and leaves everything with the socket. `idle` is called once, before the first
+/// wait for more.
+async fn collect(
+    socket: &Socket,
+    timer: &mut Timer,
+    wanted: &Wanted,
+    out: &mut Vec<u8>,
+    idle: impl FnOnce(),
+) -> Collected {
+    let mut rest = match wanted.framing {
         BodyLen::Length(n) => Rest::Length(n),
         BodyLen::Chunked => Rest::Chunked(ChunkDecoder::new()),
-        _ => Rest::Length(0),
+        BodyLen::UntilClose => Rest::UntilClose,
+        BodyLen::None | BodyLen::Tunnel => Rest::Length(0),
     };
-    st.x.payload.clear();
-    st.x.payload_complete = rest.is_done();
-    let room = view.shared.settings.bufsize;
-    let enough = if at_least == 0 { room } else { room.min(usize::try_from(at_least).unwrap_or(room)) };
+    out.clear();
     let mut kept = VecDeque::new();
-    let mut ended = None;
-    let mut invited = false;
-    while !st.x.payload_complete && st.x.payload.len() < enough {
-        if !invited && st.s.client.recv_queued() == 0 {
-            invited = true;
-            invite(st);
+    let mut idle = Some(idle);
+    let mut state = if rest.is_done() { Collected::Complete } else { Collected::Enough };
+    while state == Collected::Enough && out.len() < wanted.enough {
+        if socket.recv_queued() == 0
+            && let Some(idle) = idle.take()
+        {
+            idle();
         }
-        let client = &st.s.client;
-        let buf = match until(&mut st.s.timer, deadline, |cx| client.poll_recv(cx)).await {
-            None => break,
+        let buf = match until(timer, wanted.deadline, |cx| socket.poll_recv(cx)).await {
+            None => {
+                state = Collected::Late;
+                break;
+            }
             Some(Ok(buf)) if !buf.is_empty() => buf,
-            Some(_) => {
-                ended = Some(client_left(view, st));
+            Some(end) => {
+                let whole = end.is_ok() && matches!(rest, Rest::UntilClose);
+                state = if whole { Collected::Complete } else { Collected::Left };
                 break;
             }
         };
-        let valid = rest.collect(&buf, &mut st.x.payload);
+        state = match rest.collect(&buf, out) {
+            Some(true) => Collected::Complete,
+            Some(false) => Collected::Enough,
+            None => Collected::Invalid,
+        };
         kept.push_back(buf);
-        match valid {
-            Some(done) => st.x.payload_complete = done,
-            None => {
-                ended = Some(invalid(view, st));
-                break;
-            }
-        }
     }
     while let Some(buf) = kept.pop_back() {
-        st.s.client.unrecv(buf);
+        socket.unrecv(buf);
     }
-    st.x.payload.truncate(room);
-    ended
+    out.truncate(wanted.room);
+    state
 }
 
 /// The client waits for a 100 before it sends the body: it is we who want the body now.
-fn invite(st: &mut Stream<'_>) {
-    if st.x.request.expects_continue() && st.x.request.version() >= Version::HTTP_11 {
-        st.s.client.send(&b"HTTP/1.1 100 Continue\r\n\r\n"[..]);
-        st.x.request.fields.remove_id(FieldId::Expect);
+fn invite(client: &Socket, request: &mut RequestHead) {
+    if request.expects_continue() && request.version() >= Version::HTTP_11 {
+        client.send(&b"HTTP/1.1 100 Continue\r\n\r\n"[..]);
+        request.fields.remove_id(FieldId::Expect);
     }
 }
 
@@ -116,6 +190,7 @@ fn invalid(view: &View, st: &mut Stream<'_>) -> Next {
 enum Rest {
     Length(u64),
     Chunked(ChunkDecoder),
+    UntilClose,
 }
 
 impl Rest {
@@ -131,6 +206,10 @@ impl Rest {
                 out.extend_from_slice(&bytes[..n]);
                 *left -= n as u64;
                 Some(*left == 0)
+            }
+            Rest::UntilClose => {
+                out.extend_from_slice(bytes);
+                Some(false)
             }
             Rest::Chunked(decoder) => {
                 let mut at = 0;

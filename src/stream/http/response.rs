@@ -23,7 +23,7 @@ use super::super::worker::View;
 use super::cacheable::Cacheable;
 use super::request::close_mode;
 use super::talk::{Upload, drain_upload, settle};
-use super::{Next, answers};
+use super::{Next, answers, body};
 
 /// Brings the response whose head is in `st.x.response` to the client.
 pub(in crate::stream) async fn deliver(
@@ -40,7 +40,7 @@ pub(in crate::stream) async fn deliver(
         observed(&view.shared.live, srv, Observed::Response(st.x.response.status()));
     }
     settle(st, &up);
-    if let Some(next) = response_rules(view, st).await {
+    if let Some(next) = response_rules(view, st, &conn).await {
         return next;
     }
     if st.be(view).http.checkcache && leaks_cookie(st) {
@@ -103,7 +103,7 @@ fn count_response_error(view: &View, st: &Stream<'_>) {
 }
 
 /// Backend rules first, then the frontend's.
-async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
+async fn response_rules(view: &View, st: &mut Stream<'_>, conn: &ServerConn) -> Option<Next> {
     let sets: [fn(&ProxyRules) -> &RuleSet; 2] = [|r| &r.tcp_response, |r| &r.http_response];
     let (be, fe) = (st.x.backend, st.s.frontend);
     for set in sets {
@@ -116,6 +116,12 @@ async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
             let next = loop {
                 match rules.run(&mut at, st) {
                     Verdict::Pause(time) => runtime::sleep(time).await,
+                    Verdict::WaitForBody { time, at_least } => {
+                        let deadline = runtime::now() + time;
+                        if !body::buffer_response(view, st, &conn.socket, deadline, at_least).await {
+                            break Some(too_late(view, st));
+                        }
+                    }
                     verdict => break carry_out(view, st, verdict),
                 }
             };
@@ -125,6 +131,14 @@ async fn response_rules(view: &View, st: &mut Stream<'_>) -> Option<Next> {
         }
     }
     None
+}
+
+/// `wait-for-body` waited in vain.
+fn too_late(view: &View, st: &mut Stream<'_>) -> Next {
+    count_response_error(view, st);
+    st.note(Cause::ServerTimeout, Phase::Headers);
+    st.x.times.response = None;
+    answers::error(view, st, 504)
 }
 
 fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<Next> {
