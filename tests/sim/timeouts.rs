@@ -170,7 +170,11 @@ fn a_body_that_a_rule_waits_for_in_vain_is_an_error() {
     check(exchange(rule, GET, part, true), "HTTP/1.1 200", " SD-- ");
     // Enough is enough.
     let enough = "http-request wait-for-body time 100ms at-least 5";
-    check(exchange(enough, post, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false), "HTTP/1.1 200", " 200 ");
+    check(
+        exchange(enough, post, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false),
+        "HTTP/1.1 200",
+        " 200 ",
+    );
     check(exchange(&format!("{rule} at-least 5"), GET, part, false), "HTTP/1.1 200", " sD-- ");
 }
 

@@ -42,13 +42,8 @@ pub const ACTIONS: &[Action] = &[
         ending(|| Verdict::ExpectProxy)
     })
     .doc("expects a PROXY protocol header"),
-    Action::new(
-        "wait-for-body",
-        REQ_RES,
-        "wait-for-body time <time> [ at-least <bytes> ]",
-        wait_for_body,
-    )
-    .doc("waits for the body, or a part of it"),
+    Action::new("wait-for-body", REQ_RES, "wait-for-body time <time> [ at-least <bytes> ]", wait_for_body)
+        .doc("waits for the body, or a part of it"),
     Action::new("wait-for-handshake", Sets::HTTP_REQ, "wait-for-handshake", |_| effect(|_| {}))
         .no_effect("there is no early data to wait for"),
     Action::new("pause", REQ_RES, "pause { <timeout> | <expr> }", pause).doc("holds the message"),
