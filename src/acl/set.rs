@@ -29,6 +29,15 @@ pub enum ValueType {
 }
 
 impl ValueType {
+    /// The name in answers of the socket.
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueType::Str => "str",
+            ValueType::Int => "sint",
+            ValueType::Ip => "ip",
+        }
+    }
+
     /// A value from its text.
     pub fn parse(self, text: &[u8]) -> Option<Value> {
         Some(match self {
@@ -42,12 +51,29 @@ impl ValueType {
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListEntry {
+    /// What the socket's commands call it (`#0x...`): given by the list, never twice; 0 before that.
+    pub id: u64,
     /// The pattern.
     pub pattern: Pattern,
     /// The value, in maps.
     pub value: Option<Box<[u8]>>,
     /// Line in its file, from 1; 0 for entries that were added at run time.
     pub line: u32,
+}
+
+impl ListEntry {
+    /// An entry that is not in a list yet.
+    pub fn new(pattern: &[u8], value: Option<&[u8]>) -> ListEntry {
+        ListEntry { id: 0, pattern: Pattern::new(pattern), value: value.map(Into::into), line: 0 }
+    }
+}
+
+/// Gives every new entry an id.
+fn number(entries: &mut [ListEntry], last: &mut u64) {
+    for e in entries.iter_mut().filter(|e| e.id == 0) {
+        *last += 1;
+        e.id = *last;
+    }
 }
 
 /// How a compiled set was made from its list.
@@ -95,6 +121,7 @@ struct ListInner {
     entries: Vec<ListEntry>,
     sets: Vec<Arc<PatternSet>>,
     version: u64,
+    last_id: u64,
 }
 
 /// Why a list could not be made or changed.
@@ -191,12 +218,15 @@ impl PatternList {
         let mut inner = self.lock();
         let mut entries = inner.entries.clone();
         f(&mut entries);
+        let mut last_id = inner.last_id;
+        number(&mut entries, &mut last_id);
         let compiled =
             inner.sets.iter().map(|s| compile(s.used_as, &entries)).collect::<Result<Vec<_>, _>>()?;
         for (set, c) in inner.sets.iter().zip(compiled) {
             set.current.store(Arc::new(c));
         }
         inner.entries = entries;
+        inner.last_id = last_id;
         inner.version += 1;
         Ok(())
     }
@@ -204,7 +234,7 @@ impl PatternList {
     /// `add acl`, `add map`.
     pub fn add(&self, pattern: &[u8], value: Option<&[u8]>) -> Result<(), ListError> {
         self.change(|e| {
-            e.push(ListEntry { pattern: Pattern::new(pattern), value: value.map(Into::into), line: 0 });
+            e.push(ListEntry::new(pattern, value));
         })
     }
 
@@ -281,14 +311,21 @@ impl PatternLists {
     }
 
     /// A new list. A name makes it findable; the first of a name stays.
-    pub fn add(&self, name: Option<&str>, display: String, entries: Vec<ListEntry>) -> Arc<PatternList> {
+    pub fn add(
+        &self,
+        name: Option<&str>,
+        display: String,
+        mut entries: Vec<ListEntry>,
+    ) -> Arc<PatternList> {
+        let mut last_id = 0;
+        number(&mut entries, &mut last_id);
         let mut inner = self.lock();
         let id = inner.list.len();
         let list = Arc::new(PatternList {
             id: id as u32,
             name: name.map(str::to_owned),
             display,
-            inner: Mutex::new(ListInner { entries, ..ListInner::default() }),
+            inner: Mutex::new(ListInner { entries, last_id, ..ListInner::default() }),
         });
         inner.list.push(list.clone());
         if let Some(n) = name {
@@ -347,6 +384,7 @@ pub fn parse_file(text: &[u8], two_columns: bool) -> Vec<ListEntry> {
             (line, None)
         };
         entries.push(ListEntry {
+            id: 0,
             pattern: Pattern { text: key.into(), op: Op::Eq },
             value,
             line: u32::try_from(i + 1).unwrap_or(0),

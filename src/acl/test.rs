@@ -241,7 +241,7 @@ impl Patterns {
             };
             for t in text {
                 let pattern = Pattern { text: t.into(), op: self.op };
-                let entry = ListEntry { pattern, value: None, line: w.loc.line };
+                let entry = ListEntry { id: 0, pattern, value: None, line: w.loc.line };
                 self.inline.push((entry, self.ignore_case, w.loc));
             }
         }

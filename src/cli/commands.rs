@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use super::{Context, Level, counters, info, servers};
+use super::patterns::{self, Kind};
+use super::{Context, Level, counters, info, servers, vars};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
 use crate::stats;
@@ -18,6 +19,8 @@ pub struct State {
     pub prompt: bool,
     /// Longest silence.
     pub timeout: Duration,
+    /// `experimental-mode on`.
+    pub experimental: bool,
 }
 
 /// What happens after a command.
@@ -69,6 +72,74 @@ const fn entry(
 
 /// The table, in the order of `help`.
 pub const COMMANDS: &[Command] = &[
+    entry(
+        &["add", "acl"],
+        "add acl <acl> <pattern>",
+        "add a pattern to an ACL",
+        Level::Operator,
+        |c| patterns::add(c, Kind::Acl),
+    ),
+    entry(
+        &["add", "map"],
+        "add map <map> <key> <value>",
+        "add entries to a map (payload: several)",
+        Level::Operator,
+        |c| patterns::add(c, Kind::Map),
+    ),
+    entry(&["clear", "acl"], "clear acl <acl>", "empty an ACL", Level::Operator, |c| {
+        patterns::clear(c, Kind::Acl)
+    }),
+    entry(&["clear", "map"], "clear map <map>", "empty a map", Level::Operator, |c| {
+        patterns::clear(c, Kind::Map)
+    }),
+    entry(
+        &["del", "acl"],
+        "del acl <acl> [<key>|#<ref>]",
+        "delete patterns of an ACL",
+        Level::Operator,
+        |c| patterns::del(c, Kind::Acl),
+    ),
+    entry(
+        &["del", "map"],
+        "del map <map> [<key>|#<ref>]",
+        "delete entries of a map",
+        Level::Operator,
+        |c| patterns::del(c, Kind::Map),
+    ),
+    entry(
+        &["experimental-mode"],
+        "experimental-mode [on|off]",
+        "allow experimental commands on this connection",
+        Level::User,
+        vars::experimental_mode,
+    ),
+    entry(&["get", "acl"], "get acl <acl> <value>", "look a value up in an ACL", Level::User, |c| {
+        patterns::get(c, Kind::Acl)
+    }),
+    entry(&["get", "map"], "get map <map> <value>", "look a value up in a map", Level::User, |c| {
+        patterns::get(c, Kind::Map)
+    }),
+    entry(&["get", "var"], "get var <name>", "show a variable of the process", Level::Operator, vars::get),
+    entry(
+        &["set", "map"],
+        "set map <map> [<key>|#<ref>] <value>",
+        "change the value of map entries",
+        Level::Operator,
+        patterns::set,
+    ),
+    entry(
+        &["set", "var"],
+        "set var <name> [expr|fmt] <value>",
+        "set a variable of the process",
+        Level::Operator,
+        vars::set,
+    ),
+    entry(&["show", "acl"], "show acl [<acl>]", "list the ACLs, or the patterns of one", Level::User, |c| {
+        patterns::show(c, Kind::Acl)
+    }),
+    entry(&["show", "map"], "show map [<map>]", "list the maps, or the entries of one", Level::User, |c| {
+        patterns::show(c, Kind::Map)
+    }),
     entry(
         &["clear", "counters", "all"],
         "clear counters all",

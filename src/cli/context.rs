@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Level;
+use crate::acl::PatternLists;
 use crate::base::time::{Mono, Wall};
-use crate::config::Env;
+use crate::config::{Env, Tables};
 use crate::proxy::check::Watch;
 use crate::proxy::global::ProcessLimits;
 use crate::proxy::{Live, Snapshot};
@@ -21,6 +22,10 @@ pub struct Context {
     pub watch: Arc<Watch>,
     /// The worker threads: each one's counters are written by itself only.
     pub threads: Vec<ThreadHandle>,
+    /// The pattern lists of ACLs and maps.
+    pub lists: Arc<PatternLists>,
+    /// Fetches and converters, for expressions in commands.
+    pub tables: Arc<Tables>,
     /// What does not change.
     pub facts: ProcessFacts,
     /// `stats timeout`.

@@ -7,9 +7,11 @@ mod context;
 mod counters;
 mod info;
 mod line;
+mod patterns;
 mod servers;
 mod session;
 mod socket;
+mod vars;
 
 pub use context::{Context, ProcessFacts};
 pub use session::serve;

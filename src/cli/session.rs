@@ -100,7 +100,7 @@ impl Input {
 }
 
 async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
-    let mut state = State { level, prompt: false, timeout: context.timeout };
+    let mut state = State { level, prompt: false, timeout: context.timeout, experimental: false };
     let mut input = Input::default();
     loop {
         let Some(line) = input.line(socket, state.timeout).await else { return };

@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::args::Args;
 use super::{demo, messages};
+use crate::acl::PatternLists;
 use crate::cli;
 use crate::config::{
     self, Diagnostics, Env, LoadOptions, Loaded, Loc, RenderOptions, Section, SectionKind, Severity, Sources,
@@ -23,6 +25,10 @@ pub struct Ready {
     pub admin: Vec<cli::SocketConf>,
     /// The environment after the configuration's changes.
     pub env: Env,
+    /// The pattern lists of ACLs and maps.
+    pub lists: Arc<PatternLists>,
+    /// Everything that features registered.
+    pub tables: Arc<Tables>,
     /// The files' text, for messages that name a line.
     pub sources: Sources,
     /// The servers of the built-in demonstration, when that is what runs.
@@ -58,7 +64,7 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
         let paths: Vec<PathBuf> = args.config.iter().map(PathBuf::from).collect();
         config::load(&paths, options, &tables)
     };
-    let Loaded { mut sections, mut diags, sources, env, .. } = loaded;
+    let Loaded { mut sections, mut diags, sources, env, shared } = loaded;
     overrule(args, &mut sections);
     say_unsupported(args, &mut diags);
     let global = GlobalConf::of(&sections);
@@ -89,7 +95,8 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     if args.check && diags.has_warnings() && !quiet {
         to_stderr(&format!("{}\n", config::WARNINGS_FOUND));
     }
-    Ok(Ready { snapshot, global, admin, env, sources, demo })
+    let (lists, tables) = (shared.get(), Arc::new(tables));
+    Ok(Ready { snapshot, global, admin, env, lists, tables, sources, demo })
 }
 
 /// The command line has the last word over the `global` section.

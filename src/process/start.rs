@@ -16,7 +16,9 @@ use super::control::{Control, End, Signals, mono, wall};
 use super::load::Ready;
 use super::worker::{self, Load, Start};
 use super::{daemon, limits, messages, privileges, version};
+use crate::acl::PatternLists;
 use crate::cli;
+use crate::config::Tables;
 use crate::proxy::check::{self, Watch};
 use crate::proxy::global::{DescriptorNeeds, ProcessLimits};
 use crate::proxy::queue::Queues;
@@ -55,7 +57,7 @@ fn one(line: impl Into<String>) -> Vec<String> {
 }
 
 fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
-    let Ready { snapshot, global, admin, env, sources, demo } = ready;
+    let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
     if snapshot.listeners.is_empty() && admin.is_empty() {
         return Err(one(
             "[haring.main()] No enabled listener found (check for 'bind' directives) ! Exiting.",
@@ -85,7 +87,7 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     }
     privileges::drop(&global, ids).map_err(one)?;
     let signals = Signals::new().map_err(|e| one(format!("[haring.main()] signalfd: {}", e.desc())))?;
-    let facts = Facts { args, global: &global, limits, threads, env: &env };
+    let facts = Facts { args, global: &global, limits, threads, env: &env, lists: &lists, tables: &tables };
     let control = launch(snapshot, sockets, demo, &facts)?;
     daemon::signal_old(args);
     Ok(Prepared::Run(Box::new(Running { control, signals })))
@@ -138,6 +140,8 @@ struct Facts<'a> {
     limits: ProcessLimits,
     threads: usize,
     env: &'a crate::config::Env,
+    lists: &'a Arc<PatternLists>,
+    tables: &'a Arc<Tables>,
 }
 
 fn launch(
@@ -238,6 +242,8 @@ fn admin_context(
         live: shared.live.clone(),
         watch,
         threads,
+        lists: facts.lists.clone(),
+        tables: facts.tables.clone(),
         facts: cli::ProcessFacts {
             version: version::VERSION.to_owned(),
             release_date: version::RELEASE_DATE,

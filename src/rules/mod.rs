@@ -20,6 +20,7 @@ mod verdict;
 pub use crate::sample::TimeoutKind;
 pub use action::{Act, Action, Sets, Step};
 pub use cx::MessageCx;
+pub use global::{NewValue, set_process_var};
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
 pub use switching::{BackendRule, ServerRule};
 pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
