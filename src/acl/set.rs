@@ -311,12 +311,7 @@ impl PatternLists {
     }
 
     /// A new list. A name makes it findable; the first of a name stays.
-    pub fn add(
-        &self,
-        name: Option<&str>,
-        display: String,
-        mut entries: Vec<ListEntry>,
-    ) -> Arc<PatternList> {
+    pub fn add(&self, name: Option<&str>, display: String, mut entries: Vec<ListEntry>) -> Arc<PatternList> {
         let mut last_id = 0;
         number(&mut entries, &mut last_id);
         let mut inner = self.lock();

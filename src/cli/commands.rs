@@ -72,13 +72,9 @@ const fn entry(
 
 /// The table, in the order of `help`.
 pub const COMMANDS: &[Command] = &[
-    entry(
-        &["add", "acl"],
-        "add acl <acl> <pattern>",
-        "add a pattern to an ACL",
-        Level::Operator,
-        |c| patterns::add(c, Kind::Acl),
-    ),
+    entry(&["add", "acl"], "add acl <acl> <pattern>", "add a pattern to an ACL", Level::Operator, |c| {
+        patterns::add(c, Kind::Acl)
+    }),
     entry(
         &["add", "map"],
         "add map <map> <key> <value>",
@@ -99,13 +95,9 @@ pub const COMMANDS: &[Command] = &[
         Level::Operator,
         |c| patterns::del(c, Kind::Acl),
     ),
-    entry(
-        &["del", "map"],
-        "del map <map> [<key>|#<ref>]",
-        "delete entries of a map",
-        Level::Operator,
-        |c| patterns::del(c, Kind::Map),
-    ),
+    entry(&["del", "map"], "del map <map> [<key>|#<ref>]", "delete entries of a map", Level::Operator, |c| {
+        patterns::del(c, Kind::Map)
+    }),
     entry(
         &["experimental-mode"],
         "experimental-mode [on|off]",
