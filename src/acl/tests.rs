@@ -197,6 +197,7 @@ fn errors_name_the_word_and_what_was_meant() {
     assert!(said("if { path /x").contains("missing closing '}'"));
     assert!(said("when TRUE").contains("'if' or 'unless'"));
     assert!(said("if { path -m foo x }").contains("unknown match method 'foo'"));
+    assert!(said("if { path -x foo }").contains("'-x' is no flag of ACLs"));
     assert!(said("if { always_true -m ip 1.1.1.1 }").contains("cannot be used with"));
     assert!(said("if { var(txn.x) foo }").contains("needs a match method"));
     assert!(said("if { src 1.2.3.4.5 }").starts_with("10: '1.2.3.4.5' is not a valid IPv4"));

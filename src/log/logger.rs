@@ -55,7 +55,9 @@ pub fn exchange(
     now: Wall,
 ) {
     if let Some(level) = level_of(log, level, fields) {
-        traffic(log, &log.format, level, fields, cx, now);
+        // Without a request only the client's connection is at fault.
+        let error = log.error_format.as_ref().filter(|_| fields.http && fields.request_line.is_none());
+        traffic(log, error.unwrap_or(&log.format), level, fields, cx, now);
     }
 }
 

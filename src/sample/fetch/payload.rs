@@ -17,10 +17,11 @@ pub const FETCHES: &[Fetch] = &[
         Some(Sample::Bool(c.input_final()))
     })
     .doc("true at the end of the inspection delay"),
-    Fetch::new("req.len", Type::Int, REQ, |_, c| length(c.request_payload()))
-        .doc("bytes in the request buffer"),
-    Fetch::new("req_len", Type::Int, REQ, |_, c| length(c.request_payload())).doc("old name of req.len"),
-    Fetch::new("res.len", Type::Int, RES, |_, c| length(c.response_payload()))
+    Fetch::new("req.len", Type::Int, REQ, |_, c| length(c.request_payload(), request_head(c)))
+        .doc("bytes in the request buffer; with HTTP, the head and the buffered body"),
+    Fetch::new("req_len", Type::Int, REQ, |_, c| length(c.request_payload(), request_head(c)))
+        .doc("old name of req.len"),
+    Fetch::new("res.len", Type::Int, RES, |_, c| length(c.response_payload(), 0))
         .doc("bytes in the response buffer"),
     Fetch::new("req.payload", Type::Bin, REQ, |a, c| range(a, c.request_payload()))
         .args(2, RANGE)
@@ -102,8 +103,13 @@ pub const FETCHES: &[Fetch] = &[
         .doc("protocols offered in a TLS client hello, joined by commas"),
 ];
 
-fn length(b: Option<&[u8]>) -> Option<Sample<'_>> {
-    Some(Sample::Int(b?.len() as i64))
+fn length(b: Option<&[u8]>, head: usize) -> Option<Sample<'_>> {
+    Some(Sample::Int((b?.len() + head) as i64))
+}
+
+/// Bytes of the request's head: the payload of a [`Ctx`] is without it.
+fn request_head(c: &dyn Ctx) -> usize {
+    c.request().map_or(0, crate::http::RequestHead::received_len)
 }
 
 fn positive(_: &mut ExprCx<'_>, a: &mut Args) -> Result<(), (usize, String)> {

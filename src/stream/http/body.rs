@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::base::time::Mono;
 use crate::http::{BodyLen, FieldId, RequestHead, Version};
 use crate::http1::{ChunkDecoder, ChunkStep};
+use crate::runtime::now;
 use crate::net::{RecvBuf, Socket};
 use crate::runtime::Timer;
 
@@ -23,7 +24,12 @@ pub(in crate::stream) async fn buffer_all(view: &View, st: &mut Stream<'_>) -> O
         Some(d) => st.x.times.first_byte.unwrap_or(st.x.times.accept) + d,
         None => after(st.client_timeout(view)),
     };
-    buffer(view, st, deadline, 0).await
+    let refused = buffer(view, st, deadline, 0).await;
+    if refused.is_none() {
+        // The time that the client took for its body is the request's, not the queue's.
+        st.x.times.request = Some(now());
+    }
+    refused
 }
 
 /// Collects the request's body in `st.x.payload` until it is complete or holds `at_least` bytes (0: a full buffer).

@@ -55,6 +55,7 @@ pub(in crate::stream) async fn deliver(
     if framing == BodyLen::Tunnel && !may_switch(view, st) {
         st.note(Cause::Proxy, Phase::Headers);
         count_response_error(view, st);
+        st.x.times.response = None;
         return answers::error(view, st, 502);
     }
     let server_keeps = keeps_server(view, st, &up);
@@ -151,9 +152,14 @@ fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<N
         }
         Verdict::Return(answer) => {
             st.note(Cause::Local, Phase::Headers);
+            st.x.times.response = None;
             answers::answer(view, st, answer)
         }
-        Verdict::Redirect(r) => answers::redirect(view, st, &r),
+        Verdict::Redirect(r) => {
+            st.note(Cause::Local, Phase::Headers);
+            st.x.times.response = None;
+            answers::redirect(view, st, &r)
+        }
         Verdict::Reject => {
             count_denied(view, st);
             st.note(Cause::Proxy, Phase::Headers);
