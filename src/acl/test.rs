@@ -181,9 +181,9 @@ impl Patterns {
                 }
                 [b'-', c, ..] if c.is_ascii_alphabetic() => {
                     let flag = w.text().into_owned();
-                    cx.diags
-                        .error(w.loc, format!("'{flag}' is no flag of ACLs"))
-                        .help("-i, -n, -f, -m, -M and -u are; '--' goes before a pattern that begins with '-'");
+                    cx.diags.error(w.loc, format!("'{flag}' is no flag of ACLs")).help(
+                        "-i, -n, -f, -m, -M and -u are; '--' goes before a pattern that begins with '-'",
+                    );
                     return None;
                 }
                 _ => return Some(&words[i - 1..]),

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use crate::base::time::Mono;
 use crate::http::{BodyLen, FieldId, RequestHead, Version};
 use crate::http1::{ChunkDecoder, ChunkStep};
-use crate::runtime::now;
 use crate::net::{RecvBuf, Socket};
 use crate::runtime::Timer;
+use crate::runtime::now;
 
 use super::super::state::{Stream, after};
 use super::super::switch;
