@@ -4,8 +4,11 @@ use std::io;
 
 use memchr::memmem;
 
-use super::rules::{Connect, Expect, Look, Match, Outcome, Payload, Ruleset, Step};
+use super::computed::CheckCx;
+use super::rules::{Connect, Expect, FormatKind, Look, Match, Outcome, Payload, Ruleset, Step, unhex};
 use super::{CheckStatus, http_answer};
+use crate::base::time::{Mono, Wall};
+use crate::sample::VarStore;
 
 /// Bytes of an answer that are looked at (`tune.bufsize`, `tune.chksize`).
 pub const ANSWER_BYTES_MAX: usize = 16384;
@@ -56,6 +59,8 @@ pub struct Dialogue<'r> {
     /// Result to report if this was the last step.
     good: Outcome,
     state_field: String,
+    vars: VarStore,
+    clock: (Mono, Wall),
 }
 
 impl<'r> Dialogue<'r> {
@@ -69,7 +74,18 @@ impl<'r> Dialogue<'r> {
             connected: false,
             good: Outcome::new(CheckStatus::L4Ok, ""),
             state_field,
+            vars: VarStore::new(),
+            clock: (Mono::default(), Wall::default()),
         }
+    }
+
+    /// When it begins: what expressions take for the time.
+    pub fn at(self, now: Mono, wall: Wall) -> Dialogue<'r> {
+        Dialogue { clock: (now, wall), ..self }
+    }
+
+    fn cx(&self) -> CheckCx<'_> {
+        CheckCx::new(self.clock, &self.vars, &self.received, self.ended)
     }
 
     /// What to do now.
@@ -92,6 +108,10 @@ impl<'r> Dialogue<'r> {
                     self.received.clear();
                     self.good = Outcome::new(CheckStatus::L7Ok, self.default_words());
                     return Todo::Send(self.payload(&send.payload));
+                }
+                Step::Var(var) => {
+                    self.at += 1;
+                    var.run(&self.cx());
                 }
                 Step::Expect(expect) => match self.look(expect) {
                     Look::More if self.ended || self.received.len() >= ANSWER_BYTES_MAX => {
@@ -169,15 +189,12 @@ impl<'r> Dialogue<'r> {
     fn payload(&self, payload: &Payload) -> Vec<u8> {
         match payload {
             Payload::Bytes(bytes) => bytes.clone(),
-            Payload::Http { head, tail } => {
-                let mut out = head.clone();
-                if self.rules.send_state {
-                    out.extend_from_slice(b"x-haproxy-server-state: ");
-                    out.extend_from_slice(self.state_field.as_bytes());
-                    out.extend_from_slice(b"\r\n");
-                }
-                out.extend_from_slice(tail);
-                out
+            Payload::Text { text, hex: false } => text.bytes(&self.cx()),
+            // What is no digits sends nothing; the answer will show it.
+            Payload::Text { text, hex: true } => unhex(&text.bytes(&self.cx())).unwrap_or_default(),
+            Payload::Http(request) => {
+                let state = self.rules.send_state.then_some(self.state_field.as_str());
+                request.bytes(&self.cx(), state)
             }
         }
     }
@@ -197,6 +214,7 @@ impl<'r> Dialogue<'r> {
                 (c.port.map_or("connect".to_owned(), |p| format!("connect port {p}")), &c.comment)
             }
             Step::Send(s) => ("send".to_owned(), &s.comment),
+            Step::Var(_) => ("set-var".to_owned(), &None),
             Step::Expect(e) => (describe(&e.what), &e.comment),
         };
         let mut out = String::new();
@@ -210,6 +228,16 @@ impl<'r> Dialogue<'r> {
     }
 
     fn look(&self, expect: &Expect) -> Look {
+        if !expect.what.is_computed() {
+            return self.look_for(expect);
+        }
+        match expect.what.computed(&self.cx()) {
+            Some(what) => self.look_for(&Expect { what, ..expect.clone() }),
+            None => Look::invalid("the computed pattern is invalid"),
+        }
+    }
+
+    fn look_for(&self, expect: &Expect) -> Look {
         let data = self.received.as_slice();
         let found = match &expect.what {
             Match::Codec(codec) => {
@@ -228,6 +256,8 @@ impl<'r> Dialogue<'r> {
             Match::Str(p) | Match::Binary(p) => memmem::find(data, p).is_some(),
             Match::Regex(r) => r.is_match(data),
             Match::BinaryRegex(r) => r.is_match(hex_upper(data).as_bytes()),
+            // Computed before.
+            Match::Format(..) => false,
         };
         if data.is_empty() {
             return if self.ended { self.empty_answer() } else { Look::More };
@@ -318,6 +348,9 @@ fn describe(what: &Match) -> String {
         Match::Header(_) => "expect HTTP header pattern".to_owned(),
         Match::Body(p) => format!("expect HTTP body content '{}'", String::from_utf8_lossy(p)),
         Match::BodyRegex(_) => "expect HTTP body regex".to_owned(),
+        Match::Format(FormatKind::Str, _) => "expect log-format string".to_owned(),
+        Match::Format(FormatKind::Binary, _) => "expect log-format binary".to_owned(),
+        Match::Format(FormatKind::Body, _) => "expect HTTP body log-format string".to_owned(),
         Match::Codec(_) => "expect custom function".to_owned(),
     }
 }

@@ -5,7 +5,24 @@ use memchr::memmem;
 use super::CheckStatus;
 use super::rules::{Expect, HeaderMatch, Look, Match};
 use crate::http::{BodyLen, Method, ResponseHead};
-use crate::http1::{ChunkDecoder, ChunkStep, Limits, Parsed, Relax, parse_response};
+use crate::http1::{ChunkDecoder, ChunkStep, Limits, Parsed, Relax, ResponseError, parse_response};
+
+/// The final response head in `data` and its length, that of interim responses before it included. `None` while it is
+/// incomplete.
+pub fn parse_head(data: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, ResponseError> {
+    let limits = Limits { head_bytes: super::ANSWER_BYTES_MAX, ..Limits::default() };
+    let mut at = 0;
+    loop {
+        match parse_response(&data[at..], &limits, Relax::Unsafe, Method::Get, head)? {
+            Parsed::Complete { head_len } if head.is_interim() => {
+                at += head_len;
+                head.clear();
+            }
+            Parsed::Complete { head_len } => return Ok(Some(at + head_len)),
+            Parsed::Partial => return Ok(None),
+        }
+    }
+}
 
 /// Judge everything received so far. `ended`: nothing more will come.
 pub fn look(expect: &Expect, data: &[u8], ended: bool, disable_on_404: bool) -> Look {
@@ -13,19 +30,10 @@ pub fn look(expect: &Expect, data: &[u8], ended: bool, disable_on_404: bool) -> 
         return if ended { Look::invalid("") } else { Look::More };
     }
     let mut head = ResponseHead::new();
-    let limits = Limits { head_bytes: super::ANSWER_BYTES_MAX, ..Limits::default() };
-    let mut at = 0;
-    let head_len = loop {
-        match parse_response(&data[at..], &limits, Relax::Unsafe, Method::Get, &mut head) {
-            Ok(Parsed::Complete { head_len }) if head.is_interim() => {
-                at += head_len;
-                head.clear();
-            }
-            Ok(Parsed::Complete { head_len }) => break at + head_len,
-            Ok(Parsed::Partial) if ended => return Look::invalid(""),
-            Ok(Parsed::Partial) => return Look::More,
-            Err(_) => return Look::invalid(""),
-        }
+    let head_len = match parse_head(data, &mut head) {
+        Ok(Some(head_len)) => head_len,
+        Ok(None) if !ended => return Look::More,
+        Ok(None) | Err(_) => return Look::invalid(""),
     };
     let code = u32::from(head.status());
     let reason = String::from_utf8_lossy(head.reason()).into_owned();
@@ -62,6 +70,7 @@ pub fn look(expect: &Expect, data: &[u8], ended: bool, disable_on_404: bool) -> 
             }
             (found, true)
         }
+        // Formats were resolved before.
         _ => return Look::invalid(""),
     };
     match (found != expect.negated, in_body) {
@@ -83,7 +92,7 @@ fn header(pattern: &HeaderMatch, head: &ResponseHead) -> bool {
 }
 
 /// The body's bytes that are there, and whether that is all of it.
-fn body_so_far(framing: BodyLen, rest: &[u8], ended: bool) -> (Vec<u8>, bool) {
+pub fn body_so_far(framing: BodyLen, rest: &[u8], ended: bool) -> (Vec<u8>, bool) {
     match framing {
         BodyLen::None => (Vec::new(), true),
         BodyLen::Length(n) => {

@@ -1,13 +1,16 @@
 //! Keywords of proxy sections that configure checks. The check options of `server` lines are in the server
 //! options' table.
 
-use regex::bytes::{Regex, RegexBuilder};
+use std::sync::Arc;
 
-use super::CheckStatus;
+use super::computed::{Text, VarStep, VarValue};
 use super::raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
-use super::rules::{Connect, Expect, HeaderMatch, Match, Payload, Send, Step, TextMatch};
+use super::expect::{http_expect, tcp_expect};
+use super::rules::{Connect, Payload, Send, Step, unhex};
 use crate::base::addr::{AddrRules, Host};
 use crate::config::{Keyword, ParseCx, Sections, Status, Word};
+use crate::log::{LogFormat, Usage};
+use crate::sample::{Expr, ExprCx, Place, Scope, SetConditions, VarName};
 
 const BACK: Sections = Sections::DEFAULTS.or(Sections::BACKEND);
 
@@ -63,17 +66,24 @@ pub static KEYWORDS: &[Keyword] = &[
         send_state,
     ),
     full("http-check comment", "http-check comment <string>", "shown when a later rule fails", check_comment),
-    planned(
+    full(
         "http-check set-var",
         "http-check set-var(<name>[,<cond>]*) <expr>",
         "set a variable during a check",
+        set_var,
     ),
-    planned(
+    full(
         "http-check set-var-fmt",
         "http-check set-var-fmt(<name>[,<cond>]*) <fmt>",
         "set a variable during a check",
+        set_var_fmt,
     ),
-    planned("http-check unset-var", "http-check unset-var(<name>)", "unset a variable during a check"),
+    full(
+        "http-check unset-var",
+        "http-check unset-var(<name>)",
+        "unset a variable during a check",
+        unset_var,
+    ),
     full("option tcp-check", "option tcp-check", "check servers with tcp-check rules", tcp_check),
     full(
         "tcp-check connect",
@@ -88,15 +98,17 @@ pub static KEYWORDS: &[Keyword] = &[
         "send bytes in a TCP check",
         tcp_send_binary,
     ),
-    planned(
+    full(
         "tcp-check send-lf",
         "tcp-check send-lf <fmt> [comment <msg>]",
         "send a log-format string in a TCP check",
+        tcp_send_lf,
     ),
-    planned(
+    full(
         "tcp-check send-binary-lf",
         "tcp-check send-binary-lf <hexfmt> [comment <msg>]",
         "send a log-format string as bytes in a TCP check",
+        tcp_send_binary_lf,
     ),
     full(
         "tcp-check expect",
@@ -105,17 +117,19 @@ pub static KEYWORDS: &[Keyword] = &[
         tcp_expect,
     ),
     full("tcp-check comment", "tcp-check comment <string>", "shown when a later rule fails", check_comment),
-    planned(
+    full(
         "tcp-check set-var",
         "tcp-check set-var(<name>[,<cond>]*) <expr>",
         "set a variable during a check",
+        set_var,
     ),
-    planned(
+    full(
         "tcp-check set-var-fmt",
         "tcp-check set-var-fmt(<name>[,<cond>]*) <fmt>",
         "set a variable during a check",
+        set_var_fmt,
     ),
-    planned("tcp-check unset-var", "tcp-check unset-var(<name>)", "unset a variable during a check"),
+    full("tcp-check unset-var", "tcp-check unset-var(<name>)", "unset a variable during a check", unset_var),
     full("option smtpchk", "option smtpchk [<hello> <domain>]", "check servers with SMTP", smtpchk),
     full(
         "option mysql-check",
@@ -149,10 +163,10 @@ fn httpchk(cx: &mut ParseCx<'_>) {
     let mut request = HttpSend::default();
     match args.as_slice() {
         [] => {}
-        [uri] => request.uri = Some(uri.to_vec()),
+        [uri] => request.uri = Some(Text::Fixed(uri.to_vec())),
         [method, uri, rest @ ..] => {
             request.method = Some(method.to_vec());
-            request.uri = Some(uri.to_vec());
+            request.uri = Some(Text::Fixed(uri.to_vec()));
             if let [version] = rest {
                 old_version_trick(cx, version, &mut request);
             } else if let Some(extra) = rest.get(1) {
@@ -192,9 +206,10 @@ fn old_version_trick(cx: &mut ParseCx<'_>, text: &[u8], request: &mut HttpSend) 
         }
         match line.iter().position(|b| *b == b':') {
             Some(colon) => {
-                request
-                    .fields
-                    .push((line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii().to_vec()));
+                request.fields.push((
+                    line[..colon].to_ascii_lowercase(),
+                    Text::Fixed(line[colon + 1..].trim_ascii().to_vec()),
+                ));
             }
             None => {
                 cx.error(loc, "'option httpchk' : a header without a colon behind the version");
@@ -203,12 +218,12 @@ fn old_version_trick(cx: &mut ParseCx<'_>, text: &[u8], request: &mut HttpSend) 
         }
     }
     if !rest.is_empty() {
-        request.body = Some(rest.to_vec());
+        request.body = Some(Text::Fixed(rest.to_vec()));
     }
 }
 
 /// The rules of this section; those inherited from `defaults` go when the section writes its first own one.
-fn http_rules<'c>(cx: &'c mut ParseCx<'_>) -> &'c mut Vec<HttpRule> {
+pub(super) fn http_rules<'c>(cx: &'c mut ParseCx<'_>) -> &'c mut Vec<HttpRule> {
     let owner = cx.section.loc;
     let check = cx.section.feature::<ProxyCheck>();
     if check.http_owner != Some(owner) {
@@ -218,7 +233,7 @@ fn http_rules<'c>(cx: &'c mut ParseCx<'_>) -> &'c mut Vec<HttpRule> {
     &mut check.http_rules
 }
 
-fn tcp_rules<'c>(cx: &'c mut ParseCx<'_>) -> &'c mut Vec<Step> {
+pub(super) fn tcp_rules<'c>(cx: &'c mut ParseCx<'_>) -> &'c mut Vec<Step> {
     let owner = cx.section.loc;
     let check = cx.section.feature::<ProxyCheck>();
     if check.tcp_owner != Some(owner) {
@@ -349,7 +364,8 @@ fn http_connect(cx: &mut ParseCx<'_>) {
     let Some(connect) = parse_connect(cx) else { return };
     let loc = cx.dir.loc;
     let rules = http_rules(cx);
-    let starts_well = rules.is_empty() || matches!(rules[0], HttpRule::Connect(_));
+    let first = rules.iter().find(|r| !matches!(r, HttpRule::Var(_)));
+    let starts_well = matches!(first, None | Some(HttpRule::Connect(_)));
     rules.push(HttpRule::Connect(connect));
     if !starts_well {
         cx.error(loc, format!("'http-check connect' : {FIRST_MUST_CONNECT}"));
@@ -360,7 +376,8 @@ fn tcp_connect(cx: &mut ParseCx<'_>) {
     let Some(connect) = parse_connect(cx) else { return };
     let loc = cx.dir.loc;
     let rules = tcp_rules(cx);
-    let starts_well = rules.is_empty() || matches!(rules[0], Step::Connect(_));
+    let first = rules.iter().find(|r| !matches!(r, Step::Var(_)));
+    let starts_well = matches!(first, None | Some(Step::Connect(_)));
     rules.push(Step::Connect(connect));
     if !starts_well {
         cx.error(loc, format!("'tcp-check connect' : {FIRST_MUST_CONNECT}"));
@@ -368,7 +385,7 @@ fn tcp_connect(cx: &mut ParseCx<'_>) {
 }
 
 /// A value that HAProxy takes as a log-format string. Constant ones work; an error for the others.
-fn constant_format(cx: &mut ParseCx<'_>, word: &Word) -> Option<Vec<u8>> {
+pub(super) fn constant_format(cx: &mut ParseCx<'_>, word: &Word) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(word.bytes.len());
     let mut bytes = word.bytes.iter().copied().peekable();
     while let Some(b) = bytes.next() {
@@ -394,21 +411,21 @@ fn parse_http_send(cx: &mut ParseCx<'_>) -> Option<HttpSend> {
     while let Some(word) = cx.next() {
         match word.text().as_ref() {
             "meth" => send.method = Some(cx.expect("a method")?.bytes.clone()),
-            "uri" => send.uri = Some(cx.expect("a URI")?.bytes.clone()),
+            "uri" => send.uri = Some(Text::Fixed(cx.expect("a URI")?.bytes.clone())),
             "uri-lf" => {
                 let value = cx.expect("a URI")?;
-                send.uri = Some(constant_format(cx, value)?);
+                send.uri = Some(text(cx, value, Place::CHECK)?);
             }
             "ver" | "vsn" => send.version = Some(cx.expect("a version")?.bytes.clone()),
             "hdr" => {
                 let name = cx.expect("a header name")?.bytes.to_ascii_lowercase();
                 let value = cx.expect("a header value")?;
-                send.fields.push((name, constant_format(cx, value)?));
+                send.fields.push((name, text(cx, value, Place::CHECK)?));
             }
-            "body" => send.body = Some(cx.expect("a body")?.bytes.clone()),
+            "body" => send.body = Some(Text::Fixed(cx.expect("a body")?.bytes.clone())),
             "body-lf" => {
                 let value = cx.expect("a body")?;
-                send.body = Some(constant_format(cx, value)?);
+                send.body = Some(text(cx, value, Place::CHECK)?);
             }
             "comment" => send.comment = Some(cx.expect_text("a comment")?),
             other => {
@@ -422,249 +439,127 @@ fn parse_http_send(cx: &mut ParseCx<'_>) -> Option<HttpSend> {
     Some(send)
 }
 
+/// A log-format string, kept as plain text when nothing in it is computed.
+pub(super) fn text(cx: &mut ParseCx<'_>, word: &Word, place: Place) -> Option<Text> {
+    let format = LogFormat::parse(&mut ExprCx::of(cx, place), word, Usage::Http)?;
+    Some(match format.constant() {
+        Some(bytes) => Text::Fixed(bytes.to_vec()),
+        None => Text::Format(Arc::new(format)),
+    })
+}
+
+fn is_http(cx: &ParseCx<'_>) -> bool {
+    cx.dir.words.first().is_some_and(|w| w.is("http-check"))
+}
+
+/// What stands in the parentheses of `set-var(...)`.
+fn variable(cx: &mut ParseCx<'_>) -> Option<(VarName, SetConditions)> {
+    let word = cx.dir.words.get(cx.keyword_len - 1)?;
+    let inner = word.bytes.iter().position(|b| *b == b'(').map_or(&[][..], |at| &word.bytes[at + 1..]);
+    let Some(inner) = inner.strip_suffix(b")") else {
+        cx.error(word.loc, "the name of a variable is expected in parentheses, without blanks");
+        return None;
+    };
+    let mut parts = inner.split(|c| *c == b',').map(<[u8]>::trim_ascii);
+    let mut conditions = SetConditions::default();
+    let parsed = VarName::parse(parts.next().unwrap_or_default());
+    let parsed = parsed.and_then(|n| parts.try_for_each(|c| conditions.add(c)).map(|()| n));
+    match parsed {
+        Ok(name) if matches!(name.scope, Scope::Check | Scope::Proc) => Some((name, conditions)),
+        Ok(_) => {
+            cx.error(word.loc, "a check has variables of the scopes 'check' and 'proc' only");
+            None
+        }
+        Err(e) => {
+            cx.error(word.loc, e);
+            None
+        }
+    }
+}
+
+fn push_var(cx: &mut ParseCx<'_>, (name, conditions): (VarName, SetConditions), value: VarValue) {
+    let step = VarStep { name, conditions, value };
+    match is_http(cx) {
+        true => http_rules(cx).push(HttpRule::Var(step)),
+        false => tcp_rules(cx).push(Step::Var(step)),
+    }
+}
+
+fn set_var(cx: &mut ParseCx<'_>) {
+    let Some(target) = variable(cx) else { return };
+    if cx.peek().is_none() {
+        cx.expect("an expression");
+        return;
+    }
+    let words = cx.rest();
+    let Some((e, used)) = Expr::parse_words(&mut ExprCx::of(cx, Place::CHECK_EXPECT), words) else { return };
+    if let Some(w) = words.get(used) {
+        cx.error(w.loc, format!("unexpected '{}' behind the expression", w.text()));
+        return;
+    }
+    push_var(cx, target, VarValue::Expr(e));
+}
+
+fn set_var_fmt(cx: &mut ParseCx<'_>) {
+    let Some(target) = variable(cx) else { return };
+    let Some(word) = cx.expect("a log-format string") else { return };
+    let Some(format) = LogFormat::parse(&mut ExprCx::of(cx, Place::CHECK_EXPECT), word, Usage::Http) else {
+        return;
+    };
+    if cx.end() {
+        push_var(cx, target, VarValue::Format(Arc::new(format)));
+    }
+}
+
+fn unset_var(cx: &mut ParseCx<'_>) {
+    let Some(target) = variable(cx) else { return };
+    if cx.end() {
+        push_var(cx, target, VarValue::Unset);
+    }
+}
+
+fn tcp_send_lf(cx: &mut ParseCx<'_>) {
+    push_computed_send(cx, false);
+}
+
+fn tcp_send_binary_lf(cx: &mut ParseCx<'_>) {
+    push_computed_send(cx, true);
+}
+
+fn push_computed_send(cx: &mut ParseCx<'_>, hex: bool) {
+    let Some(word) = cx.expect("a log-format string to send") else { return };
+    if let Some(text) = text(cx, word, Place::CHECK) {
+        push_send(cx, Payload::Text { text, hex });
+    }
+}
+
 fn tcp_send(cx: &mut ParseCx<'_>) {
     let Some(data) = cx.expect("a string to send").map(|w| w.bytes.clone()) else { return };
-    push_tcp_send(cx, data);
+    push_send(cx, Payload::Bytes(data));
 }
 
 fn tcp_send_binary(cx: &mut ParseCx<'_>) {
     let Some(word) = cx.expect("hexadecimal digits to send") else { return };
     let Some(data) = hex(cx, word) else { return };
-    push_tcp_send(cx, data);
+    push_send(cx, Payload::Bytes(data));
 }
 
-fn push_tcp_send(cx: &mut ParseCx<'_>, data: Vec<u8>) {
+fn push_send(cx: &mut ParseCx<'_>, payload: Payload) {
     let mut comment = cx.section.feature::<ProxyCheck>().comment.clone();
     if cx.accept("comment") {
         comment = cx.expect_text("a comment");
     }
     if cx.end() {
-        tcp_rules(cx).push(Step::Send(Send { payload: Payload::Bytes(data), comment }));
+        tcp_rules(cx).push(Step::Send(Send { payload, comment }));
     }
 }
 
-fn hex(cx: &mut ParseCx<'_>, word: &Word) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let pair = |p: &[u8]| match p {
-        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = word.bytes.chunks(2).map(pair).collect();
+pub(super) fn hex(cx: &mut ParseCx<'_>, word: &Word) -> Option<Vec<u8>> {
+    let bytes = unhex(&word.bytes);
     if bytes.is_none() {
         let message =
             format!("'{}' : '{}' is not an even number of hexadecimal digits", cx.keyword(), word.text());
         cx.error(word.loc, message);
     }
     bytes
-}
-
-fn regex(cx: &mut ParseCx<'_>, word: &Word) -> Option<Regex> {
-    match RegexBuilder::new(&word.text()).unicode(false).build() {
-        Ok(regex) => Some(regex),
-        Err(error) => {
-            let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-            let message = format!("'{}' : regular expression '{}' : {why}", cx.keyword(), word.text());
-            cx.error(word.loc, message);
-            None
-        }
-    }
-}
-
-fn http_expect(cx: &mut ParseCx<'_>) {
-    let Some(expect) = parse_expect(cx, true) else { return };
-    let rules = http_rules(cx);
-    let connects = matches!(rules.first(), Some(HttpRule::Connect(_)));
-    let sends = rules.iter().any(|r| matches!(r, HttpRule::Send(_)));
-    rules.push(HttpRule::Expect(expect));
-    if connects && !sends {
-        let loc = cx.dir.loc;
-        cx.error(loc, "'http-check expect' : a 'send' rule is missing between 'connect' and 'expect'");
-    }
-}
-
-fn tcp_expect(cx: &mut ParseCx<'_>) {
-    let Some(expect) = parse_expect(cx, false) else { return };
-    tcp_rules(cx).push(Step::Expect(expect));
-}
-
-const OK_STATUS: [(&str, CheckStatus); 4] = [
-    ("L7OK", CheckStatus::L7Ok),
-    ("L7OKC", CheckStatus::L7OkCond),
-    ("L6OK", CheckStatus::L6Ok),
-    ("L4OK", CheckStatus::L4Ok),
-];
-const ERROR_STATUS: [(&str, CheckStatus); 5] = [
-    ("L7OKC", CheckStatus::L7OkCond),
-    ("L7RSP", CheckStatus::L7Response),
-    ("L7STS", CheckStatus::L7Status),
-    ("L6RSP", CheckStatus::L6Response),
-    ("L4CON", CheckStatus::L4Conn),
-];
-const TIMEOUT_STATUS: [(&str, CheckStatus); 3] = [
-    ("L7TOUT", CheckStatus::L7Timeout),
-    ("L6TOUT", CheckStatus::L6Timeout),
-    ("L4TOUT", CheckStatus::L4Timeout),
-];
-
-fn status_of(cx: &mut ParseCx<'_>, choices: &[(&str, CheckStatus)]) -> Option<CheckStatus> {
-    let names: Vec<&str> = choices.iter().map(|c| c.0).collect();
-    cx.expect_one_of("a status", &names).map(|i| choices[i].1)
-}
-
-fn text_format(cx: &mut ParseCx<'_>) -> Option<String> {
-    let word = cx.expect("a message")?;
-    constant_format(cx, word).map(|b| String::from_utf8_lossy(&b).into_owned())
-}
-
-fn parse_expect(cx: &mut ParseCx<'_>, http: bool) -> Option<Expect> {
-    let mut expect = Expect::new(Match::Status(Vec::new()));
-    expect.comment = cx.section.feature::<ProxyCheck>().comment.clone();
-    loop {
-        let word = cx.expect("a match and a pattern")?;
-        match word.text().as_ref() {
-            "min-recv" => {
-                let n = cx.expect_int("a number of bytes", -1..=i64::from(i32::MAX))?;
-                expect.min_recv = usize::try_from(n).ok();
-            }
-            "comment" => expect.comment = Some(cx.expect_text("a comment")?),
-            "ok-status" => expect.ok_status = Some(status_of(cx, &OK_STATUS)?),
-            "error-status" => expect.error_status = Some(status_of(cx, &ERROR_STATUS)?),
-            "tout-status" => expect.timeout_status = Some(status_of(cx, &TIMEOUT_STATUS)?),
-            "on-success" => expect.on_success = Some(text_format(cx)?),
-            "on-error" => expect.on_error = Some(text_format(cx)?),
-            "!" => expect.negated = true,
-            text => {
-                let (negated, name) = match text.strip_prefix('!') {
-                    Some(name) => (true, name),
-                    None => (expect.negated, text),
-                };
-                expect.negated = negated;
-                expect.what = parse_match(cx, http, name, word)?;
-                break;
-            }
-        }
-    }
-    if cx.accept("comment") {
-        expect.comment = Some(cx.expect_text("a comment")?);
-    }
-    trailing_options(cx, &mut expect)?;
-    cx.end().then_some(expect)
-}
-
-/// The same options may also stand behind the pattern.
-fn trailing_options(cx: &mut ParseCx<'_>, expect: &mut Expect) -> Option<()> {
-    loop {
-        if cx.accept("on-success") {
-            expect.on_success = Some(text_format(cx)?);
-        } else if cx.accept("on-error") {
-            expect.on_error = Some(text_format(cx)?);
-        } else if cx.accept("ok-status") {
-            expect.ok_status = Some(status_of(cx, &OK_STATUS)?);
-        } else if cx.accept("error-status") {
-            expect.error_status = Some(status_of(cx, &ERROR_STATUS)?);
-        } else if cx.accept("tout-status") {
-            expect.timeout_status = Some(status_of(cx, &TIMEOUT_STATUS)?);
-        } else {
-            return Some(());
-        }
-    }
-}
-
-fn parse_match(cx: &mut ParseCx<'_>, http: bool, name: &str, word: &Word) -> Option<Match> {
-    match (name, http) {
-        ("status", true) => {
-            let codes = cx.expect("status codes")?;
-            status_ranges(cx, codes).map(Match::Status)
-        }
-        ("rstatus", true) => {
-            let pattern = cx.expect("a regular expression")?;
-            regex(cx, pattern).map(Match::StatusRegex)
-        }
-        ("hdr" | "header" | "fhdr", true) => header_match(cx, name == "fhdr").map(Match::Header),
-        ("string", _) => {
-            let bytes = cx.expect("a string")?.bytes.clone();
-            Some(if http { Match::Body(bytes) } else { Match::Str(bytes) })
-        }
-        ("string-lf", _) => {
-            let pattern = cx.expect("a string")?;
-            let bytes = constant_format(cx, pattern)?;
-            Some(if http { Match::Body(bytes) } else { Match::Str(bytes) })
-        }
-        ("rstring", _) => {
-            let pattern = cx.expect("a regular expression")?;
-            let regex = regex(cx, pattern)?;
-            Some(if http { Match::BodyRegex(regex) } else { Match::Regex(regex) })
-        }
-        ("binary", false) => {
-            let pattern = cx.expect("hexadecimal digits")?;
-            hex(cx, pattern).map(Match::Binary)
-        }
-        ("rbinary", false) => {
-            let pattern = cx.expect("a regular expression")?;
-            regex(cx, pattern).map(Match::BinaryRegex)
-        }
-        ("status-code" | "binary-lf", _) => {
-            let message = format!("'{}' : '{name}' is known and not implemented yet", cx.keyword());
-            cx.error(word.loc, message);
-            None
-        }
-        _ => {
-            let known: &[&str] = match http {
-                true => &["status", "rstatus", "hdr", "fhdr", "string", "rstring", "string-lf"],
-                false => &["string", "rstring", "binary", "rbinary", "string-lf"],
-            };
-            let message = format!("'{}' : unknown match '{name}'", cx.keyword());
-            cx.error(word.loc, message).help(format!("one of: {}", known.join(", ")));
-            None
-        }
-    }
-}
-
-/// `200,201,300-310`.
-fn status_ranges(cx: &mut ParseCx<'_>, word: &Word) -> Option<Vec<(u16, u16)>> {
-    let text = word.text();
-    let code = |s: &str| s.parse::<u16>().ok().filter(|c| (100..=999).contains(c));
-    let range = |s: &str| match s.split_once('-') {
-        Some((low, high)) => Some((code(low)?, code(high)?)),
-        None => code(s).map(|c| (c, c)),
-    };
-    let ranges: Option<Vec<_>> = text.split(',').map(|s| range(s.trim())).collect();
-    if ranges.is_none() {
-        let message =
-            format!("'http-check expect status' : '{text}' is not a list of status codes and ranges");
-        cx.error(word.loc, message).help("for example: 200,201,300-310");
-    }
-    ranges
-}
-
-fn header_match(cx: &mut ParseCx<'_>, full: bool) -> Option<HeaderMatch> {
-    let name = match () {
-        () if cx.accept("name") || cx.accept("name-lf") => text_match(cx)?,
-        () => {
-            let loc = cx.peek().map_or_else(|| cx.end_loc(), |w| w.loc);
-            cx.error(loc, "'http-check expect hdr' expects 'name' and a pattern");
-            return None;
-        }
-    };
-    let value = match cx.accept("value") || cx.accept("value-lf") {
-        true => Some(text_match(cx)?),
-        false => None,
-    };
-    Some(HeaderMatch { name, value, full })
-}
-
-fn text_match(cx: &mut ParseCx<'_>) -> Option<TextMatch> {
-    let mut method = 0;
-    if cx.accept("-m") {
-        method = cx.expect_one_of("a matching method", &["str", "beg", "end", "sub", "reg"])?;
-    }
-    let word = cx.expect("a pattern")?;
-    let bytes = word.bytes.clone();
-    Some(match method {
-        1 => TextMatch::Prefix(bytes),
-        2 => TextMatch::Suffix(bytes),
-        3 => TextMatch::Contains(bytes),
-        4 => TextMatch::Regex(regex(cx, word)?),
-        _ => TextMatch::Exact(bytes),
-    })
 }

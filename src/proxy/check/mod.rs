@@ -6,7 +6,9 @@
 
 pub mod agent;
 mod agent_run;
-pub mod dialogue;
+pub mod computed;
+mod dialogue;
+mod expect;
 pub mod health;
 mod http_answer;
 pub mod keywords;

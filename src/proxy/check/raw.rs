@@ -1,7 +1,9 @@
 //! What a proxy section says about checks, as written, and the rule set that comes of it.
 
 use crate::config::Loc;
+use crate::sample::Ctx;
 
+use super::computed::{Text, VarStep};
 use super::protocols;
 use super::rules::{Connect, Expect, Match, Payload, Ruleset, Send, Step};
 
@@ -35,18 +37,18 @@ pub enum CheckKind {
 }
 
 /// The request of `option httpchk` or `http-check send`; what is `None` was not written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct HttpSend {
     /// Method.
     pub method: Option<Vec<u8>>,
     /// URI.
-    pub uri: Option<Vec<u8>>,
+    pub uri: Option<Text>,
     /// Version.
     pub version: Option<Vec<u8>>,
     /// Fields.
-    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub fields: Vec<(Vec<u8>, Text)>,
     /// Body.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Text>,
     /// `comment`.
     pub comment: Option<String>,
 }
@@ -60,6 +62,8 @@ pub enum HttpRule {
     Send(HttpSend),
     /// `expect`.
     Expect(Expect),
+    /// `set-var`, `set-var-fmt`, `unset-var`.
+    Var(VarStep),
 }
 
 /// What a proxy section says about checks.
@@ -107,7 +111,7 @@ impl ProxyCheck {
 
     fn tcp_ruleset(&self) -> Ruleset {
         let mut steps = self.tcp_rules.clone();
-        if !matches!(steps.first(), Some(Step::Connect(_))) {
+        if !matches!(steps.iter().find(|s| !matches!(s, Step::Var(_))), Some(Step::Connect(_))) {
             steps.insert(0, Self::implicit_connect());
         }
         Ruleset { steps, numbered: true, ..Ruleset::default() }
@@ -117,11 +121,13 @@ impl ProxyCheck {
         let mut steps = Vec::new();
         let mut sent = false;
         let mut answered = true;
-        if !matches!(self.http_rules.first(), Some(HttpRule::Connect(_))) {
+        let mut others = self.http_rules.iter().filter(|r| !matches!(r, HttpRule::Var(_)));
+        if !matches!(others.next(), Some(HttpRule::Connect(_))) {
             steps.push(Self::implicit_connect());
         }
         for rule in &self.http_rules {
             match rule {
+                HttpRule::Var(var) => steps.push(Step::Var(var.clone())),
                 HttpRule::Connect(connect) => steps.push(Step::Connect(connect.clone())),
                 HttpRule::Send(send) => {
                     // The first request takes what it does not say from `option httpchk`.
@@ -164,13 +170,22 @@ impl HttpSend {
         }
     }
 
-    /// The request in bytes. `Connection: close` is added to requests whose version would keep the connection.
     fn step(self) -> Step {
-        let or = |part: &Option<Vec<u8>>, default: &[u8]| part.clone().unwrap_or_else(|| default.to_vec());
-        let version = or(&self.version, b"HTTP/1.0");
-        let request_line = [or(&self.method, b"OPTIONS"), or(&self.uri, b"/"), version.clone()];
-        let mut head = request_line.join(&b' ');
-        head.extend_from_slice(b"\r\n");
+        let comment = self.comment.clone();
+        Step::Send(Send { payload: Payload::Http(Box::new(self)), comment })
+    }
+
+    /// The request in bytes, with `state` in the field of `send-state`. `Connection: close` is added to requests whose
+    /// version would keep the connection.
+    pub fn bytes(&self, cx: &dyn Ctx, state: Option<&str>) -> Vec<u8> {
+        let version = self.version.as_deref().unwrap_or(b"HTTP/1.0");
+        let mut out = self.method.as_deref().unwrap_or(b"OPTIONS").to_vec();
+        out.push(b' ');
+        match &self.uri {
+            Some(uri) => uri.write(cx, &mut out),
+            None => out.push(b'/'),
+        }
+        out.extend_from_slice(&[b" ", version, b"\r\n"].concat());
         let mut has_connection = false;
         for (name, value) in &self.fields {
             let framing = name.eq_ignore_ascii_case(b"content-length")
@@ -179,17 +194,22 @@ impl HttpSend {
                 continue;
             }
             has_connection |= name.eq_ignore_ascii_case(b"connection");
-            head.extend_from_slice(&[name.as_slice(), b": ", value, b"\r\n"].concat());
+            out.extend_from_slice(&[name.as_slice(), b": "].concat());
+            value.write(cx, &mut out);
+            out.extend_from_slice(b"\r\n");
         }
-        let mut tail = Vec::new();
-        if let Some(body) = &self.body {
-            tail.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+        if let Some(state) = state {
+            out.extend_from_slice(format!("x-haproxy-server-state: {state}\r\n").as_bytes());
+        }
+        let body = self.body.as_ref().map(|b| b.bytes(cx));
+        if let Some(body) = &body {
+            out.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
         }
         if version == b"HTTP/1.1" && !has_connection {
-            tail.extend_from_slice(b"connection: close\r\n");
+            out.extend_from_slice(b"connection: close\r\n");
         }
-        tail.extend_from_slice(b"\r\n");
-        tail.extend_from_slice(self.body.as_deref().unwrap_or_default());
-        Step::Send(Send { payload: Payload::Http { head, tail }, comment: self.comment })
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&body.unwrap_or_default());
+        out
     }
 }

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use regex::bytes::Regex;
 
 use super::CheckStatus;
+use super::computed::{Text, VarStep};
+use super::raw::HttpSend;
+use crate::sample::Ctx;
 
 /// A dialogue: steps in order.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,8 @@ pub enum Step {
     Connect(Connect),
     /// Send.
     Send(Send),
+    /// Set a variable.
+    Var(VarStep),
     /// Receive until the verdict is clear.
     Expect(Expect),
 }
@@ -64,13 +69,15 @@ pub struct Send {
 pub enum Payload {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// An HTTP request. The state field of `send-state` is put in when it is sent.
-    Http {
-        /// Everything up to the last field.
-        head: Vec<u8>,
-        /// The end of the fields, and the body.
-        tail: Vec<u8>,
+    /// This text, taken for hexadecimal digits when `hex` is set.
+    Text {
+        /// The text.
+        text: Text,
+        /// It stands for bytes.
+        hex: bool,
     },
+    /// An HTTP request. The state field of `send-state` is put in when it is sent.
+    Http(Box<HttpSend>),
 }
 
 /// `expect`.
@@ -134,8 +141,61 @@ pub enum Match {
     BodyRegex(Regex),
     /// `hdr` and `fhdr`.
     Header(HeaderMatch),
+    /// `string-lf` and `binary-lf`: becomes one of the others when it is looked at.
+    Format(FormatKind, Text),
     /// A codec: looks at everything received so far; `ended` when nothing more will come.
     Codec(fn(received: &[u8], ended: bool) -> Look),
+}
+
+/// What a computed pattern becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatKind {
+    /// [`Match::Str`].
+    Str,
+    /// [`Match::Binary`].
+    Binary,
+    /// [`Match::Body`].
+    Body,
+}
+
+/// The bytes that hexadecimal digits stand for.
+pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let pair = |p: &[u8]| match p {
+        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
+        _ => None,
+    };
+    digits.chunks(2).map(pair).collect()
+}
+
+impl Match {
+    /// True when the pattern must be computed first.
+    pub fn is_computed(&self) -> bool {
+        match self {
+            Match::Format(..) => true,
+            Match::Header(h) => {
+                [Some(&h.name), h.value.as_ref()].into_iter().flatten().any(TextMatch::is_computed)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same with its patterns computed. `None`: what came out is no pattern.
+    pub fn computed(&self, cx: &dyn Ctx) -> Option<Match> {
+        Some(match self {
+            Match::Format(FormatKind::Str, t) => Match::Str(t.bytes(cx)),
+            Match::Format(FormatKind::Body, t) => Match::Body(t.bytes(cx)),
+            Match::Format(FormatKind::Binary, t) => Match::Binary(unhex(&t.bytes(cx))?),
+            Match::Header(h) => {
+                let value = match &h.value {
+                    Some(v) => Some(v.computed(cx)?),
+                    None => None,
+                };
+                Match::Header(HeaderMatch { name: h.name.computed(cx)?, value, full: h.full })
+            }
+            other => other.clone(),
+        })
+    }
 }
 
 /// `hdr name ... value ...`.
@@ -162,9 +222,22 @@ pub enum TextMatch {
     Contains(Vec<u8>),
     /// `reg`.
     Regex(Regex),
+    /// A log-format string, and what to make of it.
+    Computed(fn(Vec<u8>) -> Option<TextMatch>, Text),
 }
 
 impl TextMatch {
+    fn is_computed(&self) -> bool {
+        matches!(self, TextMatch::Computed(..))
+    }
+
+    fn computed(&self, cx: &dyn Ctx) -> Option<TextMatch> {
+        match self {
+            TextMatch::Computed(make, text) => make(text.bytes(cx)),
+            other => Some(other.clone()),
+        }
+    }
+
     /// Compare; `fold`: without regard to ASCII case.
     pub fn matches(&self, text: &[u8], fold: bool) -> bool {
         let eq = |a: &[u8], b: &[u8]| if fold { a.eq_ignore_ascii_case(b) } else { a == b };
@@ -174,6 +247,8 @@ impl TextMatch {
             TextMatch::Suffix(p) => text.len() >= p.len() && eq(&text[text.len() - p.len()..], p),
             TextMatch::Contains(p) => p.is_empty() || text.windows(p.len()).any(|w| eq(w, p)),
             TextMatch::Regex(r) => r.is_match(text),
+            // Computed before it is asked.
+            TextMatch::Computed(..) => false,
         }
     }
 }

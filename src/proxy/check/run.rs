@@ -244,7 +244,7 @@ impl Checker {
             Some(_) => px.timeouts.connect.map_or(inter, |c| c.min(inter)),
             None => inter,
         };
-        let mut dialogue = Dialogue::new(&self.rules, self.state_field());
+        let mut dialogue = Dialogue::new(&self.rules, self.state_field()).at(started, runtime::wall());
         let mut socket: Option<Socket> = None;
         let mut linger = false;
         let mut deadline = started + inter;
