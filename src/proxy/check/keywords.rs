@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::computed::{Text, VarStep, VarValue};
-use super::raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
 use super::expect::{http_expect, tcp_expect};
+use super::raw::{CheckKind, HttpRule, HttpSend, ProxyCheck};
 use super::rules::{Connect, Payload, Send, Step, unhex};
 use crate::base::addr::{AddrRules, Host};
 use crate::config::{Keyword, ParseCx, Sections, Status, Word};
