@@ -125,3 +125,10 @@ pub struct BalanceConf {
     /// `hash-balance-factor`, percent of the mean load that a server may carry; 0: off.
     pub balance_factor: u32,
 }
+
+impl BalanceConf {
+    /// True when the key may stand in the body of a POST, which must be there before a server is chosen.
+    pub fn looks_into_posts(&self) -> bool {
+        matches!(self.algorithm, Algorithm::UrlParam { check_post: true, .. })
+    }
+}

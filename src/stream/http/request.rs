@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use crate::http::RequestHead;
+use crate::http::{Method, RequestHead};
 use crate::http1::connection::client_keeps_alive;
 use crate::http1::{Parsed, Relax, parse_request};
 use crate::net::RecvBuf;
@@ -122,7 +122,7 @@ pub(in crate::stream) async fn frontend(view: &View, st: &mut Stream<'_>) -> Opt
         let fail = switch::monitor_fails(view, st);
         return Some(answers::monitor(view, st, fail));
     }
-    if fe.http.buffer_request
+    if wants_body(fe, st)
         && let Some(next) = body::buffer_all(view, st).await
     {
         return Some(next);
@@ -156,7 +156,7 @@ pub(in crate::stream) async fn backend(view: &View, st: &mut Stream<'_>) -> Opti
     let be = st.be(view);
     view.counters().backends[be.id.index()].requests.inc();
     if be.id != st.s.frontend {
-        if be.http.buffer_request
+        if wants_body(be, st)
             && let Some(next) = body::buffer_all(view, st).await
         {
             return Some(next);
@@ -168,6 +168,12 @@ pub(in crate::stream) async fn backend(view: &View, st: &mut Stream<'_>) -> Opti
     add_fields(view, st);
     switch::persistence(view, st);
     None
+}
+
+/// `option http-buffer-request`, or a balancing key that may stand in the body of a POST.
+fn wants_body(proxy: &Proxy, st: &Stream<'_>) -> bool {
+    let in_post = || proxy.backend.as_ref().is_some_and(|b| b.balance.looks_into_posts());
+    proxy.http.buffer_request || (st.x.request.method() == Method::Post && in_post())
 }
 
 /// The rules of one proxy in the manual's order.
