@@ -327,6 +327,8 @@ fn resets_at_any_point_leave_nothing_behind() {
             delay: 100,
             reset: 20,
             connect_fail: 50,
+            short_send: 200,
+            emfile: 50,
             enobufs: 20,
             ..Faults::default()
         };

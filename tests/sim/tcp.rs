@@ -173,6 +173,8 @@ fn resets_anywhere_leave_nothing_behind() {
             delay: 100,
             reset: 30,
             connect_fail: 100,
+            short_send: 200,
+            emfile: 50,
             enobufs: 20,
             ..Faults::default()
         };

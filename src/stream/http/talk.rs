@@ -181,13 +181,17 @@ async fn await_head(
         let event = {
             let (client, timer, x) = (&st.s.client, &mut st.s.timer, &mut st.x);
             let mut sent = up.flow.bytes;
+            let mut pending = conn.socket.send_pending();
             std::future::poll_fn(|cx| {
                 let event = poll_server(cx, client, conn, up, abort);
-                if up.flow.bytes != sent {
+                // The server is active as long as it takes something of the request.
+                let left = conn.socket.send_pending();
+                if up.flow.bytes != sent || (left > 0 && left < pending) {
                     x.bytes_in += up.flow.bytes - sent;
                     sent = up.flow.bytes;
                     active = now();
                 }
+                pending = left;
                 if event.is_ready() {
                     return event;
                 }
