@@ -330,7 +330,6 @@ fn resets_at_any_point_leave_nothing_behind() {
             short_send: 200,
             emfile: 50,
             enobufs: 20,
-            ..Faults::default()
         };
         scenario(seed, faults, "");
     }

@@ -176,7 +176,6 @@ fn resets_anywhere_leave_nothing_behind() {
             short_send: 200,
             emfile: 50,
             enobufs: 20,
-            ..Faults::default()
         };
         run(seed, faults, &shared, move |_| async move {
             origin(ORIGIN, echo);
