@@ -7,7 +7,7 @@ use crate::config::{Loc, ParseCx, Word, suggest};
 use crate::sample::{Ctx, ExprCx, Place};
 
 use super::predefined;
-use super::test::{Outcome, Test};
+use super::test::{Outcome, Test, Tests};
 
 /// A named ACL: tests, of which one must match.
 #[derive(Debug)]
@@ -16,14 +16,14 @@ pub struct Acl {
     pub name: String,
     /// Header of the section that declares it: what comes from `defaults` is not extended elsewhere.
     owner: Loc,
-    first: Test,
+    tests: Tests,
 }
 
 impl Acl {
     /// Whether one of its tests matches.
     pub fn eval(&self, cx: &dyn Ctx) -> Outcome {
         let mut out = Outcome::Fail;
-        for t in self.first.chain() {
+        for t in self.tests.iter() {
             match t.eval(cx) {
                 Outcome::Pass => return Outcome::Pass,
                 Outcome::Later => out = Outcome::Later,
@@ -63,8 +63,8 @@ pub(super) fn declare(cx: &mut ExprCx<'_>, name: &str, test: Test) {
     let owner = cx.section.loc;
     let acls = cx.section.feature::<Acls>();
     match acls.get(name) {
-        Some(a) if a.owner == owner => a.first.append(test),
-        _ => acls.put(Arc::new(Acl { name: name.to_owned(), owner, first: test })),
+        Some(a) if a.owner == owner => a.tests.push(test),
+        _ => acls.put(Arc::new(Acl { name: name.to_owned(), owner, tests: Tests::new(test) })),
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn find(cx: &mut ExprCx<'_>, name: &str) -> Option<Arc<Acl>> {
         return Some(a.clone());
     }
     let test = predefined::test(cx, name)?;
-    let acl = Arc::new(Acl { name: name.to_owned(), owner: cx.section.loc, first: test });
+    let acl = Arc::new(Acl { name: name.to_owned(), owner: cx.section.loc, tests: Tests::new(test) });
     cx.section.feature::<Acls>().put(acl.clone());
     Some(acl)
 }
@@ -223,7 +223,7 @@ impl Parser<'_, '_> {
         }
         let place = self.cx.place.name;
         let test = Test::parse(self.cx, &format!("anonymous ACL in {place}"), words)?;
-        let acl = Acl { name: String::new(), owner: self.cx.section.loc, first: test };
+        let acl = Acl { name: String::new(), owner: self.cx.section.loc, tests: Tests::new(test) };
         self.check(&acl, words[0].loc);
         self.push(Arc::new(acl));
         Some(())
@@ -265,7 +265,7 @@ impl Parser<'_, '_> {
     /// Warn about tests that can never match where the condition is used.
     fn check(&mut self, acl: &Acl, loc: Loc) {
         let place = self.cx.place;
-        for t in acl.first.chain() {
+        for t in acl.tests.iter() {
             let needs = t.expr.fetch().needs;
             if place.has.has(needs) {
                 continue;

@@ -33,10 +33,11 @@ fn acl(cx: &mut ParseCx<'_>) {
         return;
     }
     if matches!(text.as_str(), "or" | "if" | "unless") {
-        cx.warning(
+        cx.error(
             name.loc,
             format!("an ACL called '{text}' cannot be used in a condition: the word has a meaning there"),
         );
+        return;
     }
     if cx.peek().is_none() {
         cx.expect("a criterion behind the name");

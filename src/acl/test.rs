@@ -1,6 +1,6 @@
 //! One ACL test: an expression, a match method, patterns.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::known;
 use crate::config::{Loc, Word, suggest};
@@ -32,7 +32,47 @@ pub struct Test {
     pub criterion: String,
     method: Method,
     sets: Vec<Arc<PatternSet>>,
-    next: OnceLock<Box<Test>>,
+    next: OnceLock<Arc<Test>>,
+}
+
+/// Tests that are read while more may be written: those written later belong to conditions written earlier, too.
+#[derive(Debug)]
+pub struct Tests {
+    first: Arc<Test>,
+    /// Where the next one goes, so that a list of thousands is not walked for each.
+    last: Mutex<Arc<Test>>,
+}
+
+impl Tests {
+    /// A list of one.
+    pub fn new(test: Test) -> Tests {
+        let first = Arc::new(test);
+        Tests { last: Mutex::new(first.clone()), first }
+    }
+
+    /// In the order written.
+    pub fn iter(&self) -> impl Iterator<Item = &Test> {
+        std::iter::successors(Some(&*self.first), |t| t.next.get().map(|n| &**n))
+    }
+
+    /// Add one behind the others.
+    pub fn push(&self, test: Test) {
+        let test = Arc::new(test);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only the last one has no next, and its lock is held.
+        let _ = last.next.set(test.clone());
+        *last = test;
+    }
+}
+
+impl Drop for Test {
+    /// One after the other: left to themselves they would nest as deep as the list is long.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(mut test) = next.and_then(Arc::into_inner) {
+            next = test.next.take();
+        }
+    }
 }
 
 impl Test {
@@ -50,21 +90,6 @@ impl Test {
         } else {
             Outcome::Fail
         }
-    }
-
-    /// The tests of the chain that starts here.
-    pub fn chain(&self) -> impl Iterator<Item = &Test> {
-        std::iter::successors(Some(self), |t| t.next.get().map(|b| &**b))
-    }
-
-    /// Append to the chain. Tests written later belong to conditions written earlier, too.
-    pub fn append(&self, test: Test) {
-        let mut last = self;
-        while let Some(next) = last.next.get() {
-            last = next;
-        }
-        // The loader is single-threaded: nobody filled the place meanwhile.
-        let _ = last.next.set(Box::new(test));
     }
 
     /// Parse a criterion, flags and patterns. `what` names the ACL in messages. `None` after an error was
@@ -175,7 +200,7 @@ impl Patterns {
                     i += 1;
                     match flag {
                         b"-f" => self.files.push((value.clone(), self.ignore_case)),
-                        b"-u" => self.unique_id = Some(value.text().into_owned()),
+                        b"-u" => self.set_id(cx, value)?,
                         _ => self.set_method(cx, expr, w, value)?,
                     }
                 }
@@ -190,6 +215,20 @@ impl Patterns {
             }
         }
         Some(&[])
+    }
+
+    fn set_id(&mut self, cx: &mut ExprCx<'_>, value: &Word) -> Option<()> {
+        let text = value.text();
+        if text.parse::<u32>().is_err() {
+            cx.diags.error(value.loc, format!("'-u' needs a number, not '{text}'"));
+            return None;
+        }
+        if cx.state.shared.get::<PatternLists>().by_name(&text).is_some() {
+            cx.diags.error(value.loc, format!("'-u' : the id {text} is already used"));
+            return None;
+        }
+        self.unique_id = Some(text.into_owned());
+        Some(())
     }
 
     fn set_method(&mut self, cx: &mut ExprCx<'_>, expr: &Expr, flag: &Word, value: &Word) -> Option<()> {

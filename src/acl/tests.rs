@@ -419,3 +419,34 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn thousands_of_lines_of_one_name_are_one_acl() {
+    let mut b = Bench::new();
+    for i in 0..30_000 {
+        b.acl("banned", &format!("src 10.0.{}.{}", i / 250, i % 250));
+    }
+    let banned = b.condition("if banned").expect("valid");
+    assert!(!banned.eval(&Fake::new(GET)));
+    b.acl("banned", "src 127.0.0.1");
+    assert!(banned.eval(&Fake::new(GET)), "a line below the condition counts");
+    // Dropping them must not nest as deep as the list is long: the stack would not do.
+}
+
+#[test]
+fn what_looks_like_a_flag_is_one() {
+    let said = |words: &str| {
+        let mut b = Bench::new();
+        let parsed = Test::parse(&mut b.cx(Place::ACL), "ACL", &words_of(words)).is_some();
+        assert_eq!(parsed, b.diags.list.is_empty(), "{words}");
+        b.said()
+    };
+    assert!(said("hdr(host) -q x").contains("'-q' is no flag"));
+    assert_eq!(said("hdr_val(x) -- -5"), "");
+    assert_eq!(said("hdr_val(x) lt -5"), "");
+    assert!(said("hdr(host) -u x y").contains("'-u' needs a number"));
+    let mut b = Bench::new();
+    b.acl("a", "hdr(host) -u 7 x");
+    assert!(Test::parse(&mut b.cx(Place::ACL), "ACL", &words_of("hdr(host) -u 7 y")).is_none());
+    assert!(b.said().contains("the id 7 is already used"));
+}
