@@ -711,6 +711,10 @@ impl Io {
             n if -n == libc::ENOBUFS => {
                 sock.flags |= flag::STARVED;
                 self.starved.push(slot);
+                if sock.has(flag::PAUSED) {
+                    // Whoever paused waits for the end of the receive, not for data.
+                    exec.wake(std::mem::replace(&mut sock.recv_task, TaskId::NONE));
+                }
                 return;
             }
             n => sock.recv_error = -n,

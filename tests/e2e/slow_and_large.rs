@@ -161,6 +161,68 @@ fn a_flood_of_pipelined_requests() {
     alive(port);
 }
 
+/// The same with answers of our own, and with a server's that have no body: nothing paces those but the client.
+#[test]
+fn a_flood_of_requests_with_answers_that_nobody_reads() {
+    let server = Recorder::answering(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
+    let port = free_port();
+    let config = format!(
+        "defaults\n    mode http\n    timeout client 3s\n    timeout server 3s\n    timeout connect 3s\nlisten li\n    \
+         bind 127.0.0.1:{port}\n    monitor-uri /alive\n    http-request redirect location /{} if {{ path /r }}\n    \
+         server s 127.0.0.1:{}\n",
+        "x".repeat(400),
+        server.port
+    );
+    let p = haring(&config, &[port]);
+    for path in ["/r", "/alive", "/"] {
+        let before = p.memory_kib();
+        let mut c = Client::connect(port);
+        c.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("valid");
+        let flood = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(1000).into_bytes();
+        let mut sent = 0;
+        while sent < 60 << 20 {
+            match c.stream.write(&flood) {
+                Ok(n) => sent += n,
+                Err(_) => break,
+            }
+        }
+        assert!(sent < 60 << 20, "{path}: everything is taken from a client that reads nothing");
+        assert!(p.memory_kib() < before + GROWTH_KIB, "{path}: {} -> {} KiB", before, p.memory_kib());
+        alive(port);
+    }
+}
+
+/// A server that sends interim responses for ever, to a client that reads none of them and to one that knows none.
+#[test]
+fn interim_responses_without_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let server = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for mut s in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buf = [0; 4096];
+                let _ = s.read(&mut buf);
+                let hints =
+                    format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(900)).repeat(50);
+                while s.write_all(hints.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    let (port, p) = start(server);
+    let before = p.memory_kib();
+    let mut silent = Client::connect(port);
+    silent.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut old = Client::connect(port);
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(old.answer().expect("an answer").status, 502);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(p.memory_kib() < before + GROWTH_KIB, "{} -> {} KiB", before, p.memory_kib());
+    alive(port);
+    // One that breaks off takes its server connection along.
+    drop(silent);
+    alive(port);
+}
+
 #[test]
 fn pipelined_requests_are_all_answered() {
     let server = Recorder::start();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::Mono;
 use crate::net::RecvBuf;
-use crate::runtime::{now, wall};
+use crate::runtime::{self, now, wall};
 
 use super::super::state::{Session, after};
 use super::super::wait::until;
@@ -18,6 +18,11 @@ use super::{Next, exchange};
 const LINGER_BYTES: usize = 1024 * 1024;
 /// Time a client has to read our answer and close, at most.
 const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Answers that may wait for a client that pipelines requests before its next one is looked at.
+const PIPELINED_BYTES: usize = 64 * 1024;
+/// Exchanges of one client in a row before the other tasks get their turn, pipelined or not.
+const EXCHANGES_PER_TURN: u32 = 32;
 
 /// Why no request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +67,22 @@ pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> 
 
 /// Waits for the first byte of a request.
 async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
+    if s.client.send_pending() > PIPELINED_BYTES {
+        // It sends requests and does not read the answers, which would pile up here.
+        flush(s, PIPELINED_BYTES / 4).await;
+        if s.client.send_pending() > PIPELINED_BYTES / 4 {
+            return Err(Silence::TimedOut);
+        }
+    }
+    if s.exchanges % EXCHANGES_PER_TURN == EXCHANGES_PER_TURN - 1 {
+        runtime::yield_now().await;
+    }
     loop {
         match first_bytes(s).await {
             Some(result) => return result,
             None if s.client.send_pending() == 0 => return Err(Silence::TimedOut),
             // The client still reads the answer: it is not idle yet.
-            None => flush(s).await,
+            None => flush(s, 0).await,
         }
         if s.client.send_pending() > 0 {
             return Err(Silence::TimedOut);
@@ -117,19 +132,20 @@ fn idle_deadline(s: &Session) -> Mono {
 
 /// Closes once everything is sent.
 pub(in crate::stream) async fn close(s: &mut Session) {
-    flush(s).await;
+    flush(s, 0).await;
     if s.client.recv_queued() > 0 {
         linger(s).await;
     }
 }
 
-/// Waits until everything is sent, as long as the client takes something within `timeout client`.
-async fn flush(s: &mut Session) {
+/// Waits until no more than `left_over` bytes are to be sent, as long as the client takes something within `timeout
+/// client`.
+async fn flush(s: &mut Session, left_over: usize) {
     let mut pending = s.client.send_pending();
-    while pending > 0 {
+    while pending > left_over {
         let deadline = after(s.view.proxy(s.frontend).timeouts.client);
         let client = &s.client;
-        if until(&mut s.timer, deadline, |cx| client.poll_sent(cx, 0)).await.is_some() {
+        if until(&mut s.timer, deadline, |cx| client.poll_sent(cx, left_over)).await.is_some() {
             return;
         }
         let left = s.client.send_pending();
@@ -143,7 +159,7 @@ async fn flush(s: &mut Session) {
 /// Closes so that the client can read what was sent although it is still sending itself: a close with unread
 /// data would make the kernel send a reset, which may destroy the answer on its way (RFC 9112 9.6).
 pub(in crate::stream) async fn linger(s: &mut Session) {
-    flush(s).await;
+    flush(s, 0).await;
     if s.client.send_pending() > 0 || s.client.shutdown_write().is_err() {
         return;
     }

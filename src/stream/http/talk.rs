@@ -31,6 +31,11 @@ pub(in crate::stream) struct Upload {
     pub broken: bool,
 }
 
+/// Interim responses that may wait for the client before the server is no longer read.
+const INTERIM_PENDING: usize = 64 * 1024;
+/// Interim responses to one request: more of them is no response.
+const INTERIM_RESPONSES: u32 = 10_000;
+
 /// Why there is no response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missing {
@@ -82,6 +87,7 @@ pub(in crate::stream) async fn talk(view: &View, st: &mut Stream<'_>) -> Next {
         let missing = match await_head(view, st, &conn, &mut up).await {
             Ok(()) if retry_status(view, st, &up) => {
                 drop(conn);
+                up.broken = false;
                 match connect_again(view, st).await {
                     Ok(()) => continue,
                     Err(why) => return unreachable_server(view, st, why, &up),
@@ -95,10 +101,12 @@ pub(in crate::stream) async fn talk(view: &View, st: &mut Stream<'_>) -> Next {
         if reused && missing == Missing::Empty && replayable(st, &up) {
             // The server had closed an idle connection: not the request's fault, so not a retry.
             fresh = true;
+            up.broken = false;
             reset_response(st);
             continue;
         }
         if replays(view, st, missing, &up) {
+            up.broken = false;
             match connect_again(view, st).await {
                 Ok(()) => continue,
                 Err(why) => return unreachable_server(view, st, why, &up),
@@ -171,6 +179,7 @@ async fn await_head(
     up: &mut Upload,
 ) -> Result<(), Missing> {
     let mut head: Vec<u8> = Vec::new();
+    let mut interim = 0;
     let mut active = now();
     let result = loop {
         let (timeout, silent) = match st.server_timeout(view) {
@@ -196,7 +205,8 @@ async fn await_head(
                     return event;
                 }
                 timer.set(timeout.map_or(Mono::NEVER, |d| active + d));
-                timer.poll_expired(cx).map(|()| Err(silent))
+                let waits = client.send_pending() > INTERIM_PENDING;
+                timer.poll_expired(cx).map(|()| Err(if waits { Missing::ClientSilent } else { silent }))
             })
             .await
         };
@@ -206,7 +216,7 @@ async fn await_head(
             Err(missing) => break Err(missing),
             Ok(buf) => buf,
         };
-        match take_head(view, st, conn, &mut head, buf) {
+        match take_head(view, st, conn, &mut head, &mut interim, buf) {
             Err(missing) => break Err(missing),
             Ok(true) => break Ok(()),
             Ok(false) => {}
@@ -235,6 +245,12 @@ fn poll_server(
             }
         }
     }
+    // Interim responses went there: the client has to take them, or to be there at all.
+    match client.poll_sent(cx, INTERIM_PENDING) {
+        Poll::Pending => return Poll::Pending,
+        Poll::Ready(Err(_)) => return Poll::Ready(Err(Missing::ClientLeft)),
+        Poll::Ready(Ok(())) => {}
+    }
     match conn.socket.poll_recv(cx) {
         Poll::Ready(Ok(buf)) if !buf.is_empty() => return Poll::Ready(Ok(buf)),
         Poll::Ready(_) => return Poll::Ready(Err(Missing::Empty)),
@@ -253,6 +269,7 @@ fn take_head(
     st: &mut Stream<'_>,
     conn: &ServerConn,
     head: &mut Vec<u8>,
+    interim: &mut u32,
     mut buf: RecvBuf,
 ) -> Result<bool, Missing> {
     let limits = view.shared.settings.head_limits;
@@ -284,6 +301,10 @@ fn take_head(
                     return Ok(true);
                 }
                 drop(bytes);
+                *interim += 1;
+                if *interim > INTERIM_RESPONSES {
+                    return Err(Missing::Junk);
+                }
                 pass_interim(st);
                 st.x.response.clear();
                 if rest.is_empty() {
