@@ -176,10 +176,25 @@ pub struct HttpOptions {
     pub abortonclose: bool,
     /// `option checkcache`: block responses whose cookies a cache could keep.
     pub checkcache: bool,
+    /// `option http-restrict-req-hdr-names`.
+    pub restrict_names: RestrictNames,
     /// `http-reuse`.
     pub reuse: HttpReuse,
     /// `http-send-name-header`: tell the server its name in this header.
     pub send_name_header: Option<Vec<u8>>,
+}
+
+/// `option http-restrict-req-hdr-names`: what happens to request fields whose name holds something else than
+/// letters, digits and hyphens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RestrictNames {
+    /// They stay.
+    #[default]
+    Preserve,
+    /// They are removed.
+    Delete,
+    /// The request is refused with 403.
+    Reject,
 }
 
 /// `retry-on`: which failures may be tried again. A bit set.

@@ -14,7 +14,7 @@ use super::balance::BalanceConf;
 use super::check::ServerCheck;
 use super::cookie::CookieConf;
 use super::listener::ListenerSocket;
-use super::options::{ConnOptions, ErrorPage, ForwardedFor, HttpClose, HttpReuse, Mode, RetryOn, Timeouts};
+use super::options::{ConnOptions, ErrorPage, ForwardedFor, HttpClose, HttpReuse, Mode, RestrictNames, RetryOn, Timeouts};
 use super::server::SourceSpec;
 use super::snapshot::PersistRule;
 
@@ -76,6 +76,7 @@ pub struct RawHttp {
     pub accept_unsafe_response: bool,
     pub abortonclose: bool,
     pub checkcache: bool,
+    pub restrict_names: RestrictNames,
     pub reuse: Option<HttpReuse>,
     pub send_name_header: Option<Vec<u8>>,
 }

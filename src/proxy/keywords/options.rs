@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::config::{Keyword, ParseCx, Sections, Status};
 
-use super::super::options::{ForwardedFor, HttpClose};
+use super::super::options::{ForwardedFor, HttpClose, RestrictNames};
 use super::{is_on, raw};
 
 const FRONT: Sections = Sections::DEFAULTS.or(Sections::FRONTEND);
@@ -151,17 +151,25 @@ pub static KEYWORDS: &[Keyword] = &[
     inert!("http-drop-request-trailers", BACK, "Drop trailers of requests.", Status::Planned),
     inert!("http-drop-response-trailers", FRONT, "Drop trailers of responses.", Status::Planned),
     inert!(
-        "http-restrict-req-hdr-names",
-        ANY,
-        "What to do about header names with other than letters, digits and hyphens.",
-        Status::Planned
-    ),
-    inert!(
         "use-small-buffers",
         BACK,
         "Small buffers for waiting requests.",
         no_effect("idle and waiting connections own no buffer here")
     ),
+    Keyword {
+        name: "option http-restrict-req-hdr-names",
+        sections: ANY,
+        syntax: "option http-restrict-req-hdr-names { preserve | delete | reject }",
+        doc: "What to do about header names with other than letters, digits and hyphens.",
+        status: Status::Full,
+        parse: |cx| {
+            let choices = ["preserve", "delete", "reject"];
+            let Some(i) = cx.expect_one_of("what to do with such headers", &choices) else { return };
+            let all = [RestrictNames::Preserve, RestrictNames::Delete, RestrictNames::Reject];
+            raw(cx).http.restrict_names = all[i];
+            cx.end();
+        },
+    },
     Keyword {
         name: "option forwardfor",
         sections: ANY,

@@ -60,6 +60,7 @@ fn http(raw: RawHttp) -> HttpOptions {
         accept_unsafe_response: raw.accept_unsafe_response,
         abortonclose: raw.abortonclose,
         checkcache: raw.checkcache,
+        restrict_names: raw.restrict_names,
         reuse: raw.reuse.unwrap_or_default(),
         send_name_header: raw.send_name_header,
     }

@@ -2,11 +2,13 @@
 
 use std::task::Poll;
 
+use smallvec::SmallVec;
+
 use crate::http::{Method, RequestHead};
 use crate::http1::connection::client_keeps_alive;
 use crate::http1::{Parsed, Relax, parse_request};
 use crate::net::RecvBuf;
-use crate::proxy::{ForwardedFor, HttpClose, Mode, Proxy, ProxyId};
+use crate::proxy::{ForwardedFor, HttpClose, Mode, Proxy, ProxyId, RestrictNames};
 use crate::rules::{ProxyRules, RuleSet, Verdict};
 use crate::runtime::{self, now};
 
@@ -187,6 +189,24 @@ async fn rule_sets(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<Next
             return Some(next);
         }
     }
+    restrict_names(view, st, id)
+}
+
+/// `option http-restrict-req-hdr-names` of one proxy, behind its rules.
+fn restrict_names(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<Next> {
+    let what = view.proxy(id).http.restrict_names;
+    if what == RestrictNames::Preserve {
+        return None;
+    }
+    let is_odd = |name: &[u8]| !name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+    let fields = st.x.request.fields.entries();
+    let odd: SmallVec<[usize; 4]> = fields.filter(|f| is_odd(f.name)).map(|f| f.index).collect();
+    if what == RestrictNames::Reject && !odd.is_empty() {
+        count_denied(view, st);
+        st.note(Cause::Proxy, Phase::Request);
+        return Some(answers::error(view, st, 403));
+    }
+    odd.into_iter().for_each(|at| st.x.request.fields.remove_at(at));
     None
 }
 
