@@ -36,8 +36,8 @@ pub use ids::{ListenerId, ProxyId, ServerId};
 pub use listener::{ListenerAccess, ListenerConf, ListenerSocket, UnixOwner};
 pub use live::Live;
 pub use options::{
-    ConnOptions, ErrorPage, ErrorPages, ForwardedFor, HttpClose, HttpOptions, HttpReuse, Mode, RestrictNames, RetryOn,
-    Splice, TcpKeepAlive, Timeouts,
+    ConnOptions, ErrorPage, ErrorPages, ForwardedFor, HttpClose, HttpOptions, HttpReuse, Mode, RestrictNames,
+    RetryOn, Splice, TcpKeepAlive, Timeouts,
 };
 pub use resolve::resolve;
 pub use server::{Server, SourceAddr, SourceSpec, UseSource};

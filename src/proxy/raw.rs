@@ -14,7 +14,9 @@ use super::balance::BalanceConf;
 use super::check::ServerCheck;
 use super::cookie::CookieConf;
 use super::listener::ListenerSocket;
-use super::options::{ConnOptions, ErrorPage, ForwardedFor, HttpClose, HttpReuse, Mode, RestrictNames, RetryOn, Timeouts};
+use super::options::{
+    ConnOptions, ErrorPage, ForwardedFor, HttpClose, HttpReuse, Mode, RestrictNames, RetryOn, Timeouts,
+};
 use super::server::SourceSpec;
 use super::snapshot::PersistRule;
 
