@@ -207,7 +207,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     entry(
         &["set", "server"],
-        "set server <bk>/<srv> state|weight|health <value>",
+        "set server <bk>/<srv> addr|state|weight|health <value>",
         "change a server's state or weight",
         Level::Admin,
         servers::set_server,

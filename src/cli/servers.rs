@@ -1,10 +1,12 @@
 //! Commands about servers and limits.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Context;
 use super::commands::{Call, Next, find_server};
+use crate::log::Level;
 use crate::proxy::check::report::Reason;
 use crate::proxy::check::{Change, CheckStatus, Outcome, Verdict};
 use crate::proxy::live::{AdminFlags, ServerStatus};
@@ -86,8 +88,9 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
         weight(call, Some(&value));
         return Next::Continue;
     }
-    let Some((_, srv)) = find_server(call, cx) else { return Next::Continue };
+    let Some((px, srv)) = find_server(call, cx) else { return Next::Continue };
     match (what.as_str(), value.as_str()) {
+        ("addr", _) => address(call, px, srv),
         ("state", "ready") => change_admin(cx, srv, NO_FLAGS, COMMANDED),
         ("state", "drain") => change_admin(cx, srv, AdminFlags::FORCED_DRAIN, AdminFlags::FORCED_MAINT),
         ("state", "maint") => change_admin(cx, srv, AdminFlags::FORCED_MAINT, NO_FLAGS),
@@ -98,9 +101,42 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
         ("health", _) => {
             call.out.push_str("'set server <srv> health' expects 'up', 'stopping', or 'down'.\n")
         }
-        _ => call.out.push_str("usage: set server <backend>/<server> state|weight|health <value>\n"),
+        _ => call.out.push_str("usage: set server <backend>/<server> addr|state|weight|health <value>\n"),
     }
     Next::Continue
+}
+
+/// `set server <b>/<s> addr <address> [port <port>]`.
+fn address(call: &mut Call<'_>, px: &Proxy, srv: &Server) {
+    let cx = call.cx;
+    let Some(old) = cx.live.server_inet(srv).filter(|_| srv.port_offset.is_none()) else {
+        return call.out.push_str("The address of this server cannot be changed: it is no plain IP address.\n");
+    };
+    let parsed = match &call.args[2..] {
+        [ip] => ip.parse().ok().map(|ip: IpAddr| (ip, old.port())),
+        [ip, word, port] if word == "port" => ip.parse().ok().zip(port.parse().ok()),
+        _ => None,
+    };
+    let Some((ip, port)) = parsed else {
+        return call
+            .out
+            .push_str("'set server <b>/<s> addr' expects an IP address and possibly 'port' and a number.\n");
+    };
+    if (ip, port) == (old.ip(), old.port()) {
+        return call.out.push_str("no need to change the addr, nor the port\n");
+    }
+    let state = cx.live.server(srv.id);
+    state.address.set((ip, port).into());
+    let mut changes = Vec::new();
+    if ip != old.ip() {
+        changes.push(format!("IP changed from '{}' to '{ip}'", old.ip()));
+    }
+    if port != old.port() {
+        changes.push(format!("port changed from '{}' to '{port}'", old.port()));
+    }
+    let text = format!("{} by 'stats socket command'", changes.join(", "));
+    cx.watch.say(srv.id, Level::Notice, &format!("{}/{} {text}", px.name, srv.name));
+    let _ = writeln!(call.out, "{text}");
 }
 
 fn health(cx: &Context, srv: &Server, status: ServerStatus) {
@@ -167,8 +203,9 @@ pub fn state(call: &mut Call<'_>) -> Next {
     for px in cx.snapshot.proxies.iter().filter(wanted) {
         for srv in &px.backend().servers {
             let s = cx.live.server(srv.id);
-            let addr = srv.addr.as_ref().and_then(|a| a.ip()).map_or("-".to_owned(), |ip| ip.to_string());
-            let port = srv.addr.as_ref().and_then(|a| a.port()).unwrap_or(0);
+            let inet = cx.live.server_inet(srv);
+            let addr = inet.map_or("-".to_owned(), |a| a.ip().to_string());
+            let port = inet.map_or(0, |a| a.port());
             let maint = s.admin().has(AdminFlags::MAINT);
             let (check_state, agent_state) = check_states(srv, maint);
             let check = CheckStatus::from_u8(s.check_status.load(Relaxed) as u8);

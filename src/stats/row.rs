@@ -345,7 +345,9 @@ impl Source<'_> {
         row.set(FieldId::Rate, state.session_rate.get(t.sessions, self.now.0));
         row.set(FieldId::RateMax, state.session_rate.max());
         row.set(FieldId::Lastsess, self.last(&state.last_session_ns));
-        if let Some(addr) = &srv.addr {
+        if let Some(addr) = state.address.get() {
+            row.set(FieldId::Addr, addr.to_string());
+        } else if let Some(addr) = &srv.addr {
             row.set(FieldId::Addr, addr.to_string());
         }
         if let Some(cookie) = &srv.cookie {

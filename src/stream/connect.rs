@@ -320,6 +320,7 @@ fn pooled(view: &View, st: &mut Stream<'_>) -> Option<ServerConn> {
     let srv = st.srv(view)?;
     if let Some(own) = st.s.own.take()
         && own.server == srv.id
+        && own.is_current(&view.shared.live)
         && own.socket.is_idle_alive()
     {
         let mut conn = *own;
@@ -354,7 +355,10 @@ fn count_reuse(view: &View, st: &Stream<'_>) {
 async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<Attempt>> {
     let Some(srv) = st.srv(view) else { return Err(Some(Attempt::Failed)) };
     let target = view.shared.target(srv.id);
-    let Some(addr) = address(target.addr.as_ref(), st, srv) else { return Err(Some(Attempt::Failed)) };
+    let state = view.shared.live.server(srv.id);
+    let version = state.address.version();
+    let moved = state.address.get().map(SockAddr::Ip);
+    let Some(addr) = address(moved.as_ref().or(target.addr.as_ref()), st, srv) else { return Err(Some(Attempt::Failed)) };
     let source = per_client_source(view, st, srv);
     let private = source.is_some();
     let special;
@@ -390,7 +394,7 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
         Some(Some(Ok(socket))) => {
             st.x.times.connect = Some(now());
             observed(&view.shared.live, srv, Observed::Connected);
-            Ok(ServerConn { socket, server: id, uses: 0, reused: false, private })
+            Ok(ServerConn { socket, server: id, version, uses: 0, reused: false, private })
         }
     }
 }

@@ -168,7 +168,7 @@ impl Ctx for Stream<'_> {
 
     fn server_dst(&self) -> Option<SocketAddr> {
         let view = &self.s.view;
-        self.srv(view)?.addr.as_ref()?.inet()
+        view.shared.live.server_inet(self.srv(view)?)
     }
 
     fn listener_id(&self) -> Option<i64> {

@@ -181,7 +181,7 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
             (false, false) => LogAddr::None,
         },
         backend_source: x.server_src.into(),
-        server_addr: srv.and_then(|s| s.addr.as_ref()).and_then(|a| a.inet()).into(),
+        server_addr: srv.and_then(|s| view.shared.live.server_inet(s)).into(),
         frontend: &st.fe(view).name,
         frontend_tls: false,
         http,

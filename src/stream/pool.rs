@@ -20,12 +20,21 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(super) struct ServerConn {
     pub socket: Socket,
     pub server: ServerId,
+    /// The version of the server's address that it leads to.
+    pub version: u32,
     /// Requests it has carried.
     pub uses: u32,
     /// It came from the pool for the current request.
     pub reused: bool,
     /// It belongs to one client (authentication on the connection, a client's source address).
     pub private: bool,
+}
+
+impl ServerConn {
+    /// False when the server has got another address since.
+    pub fn is_current(&self, live: &Live) -> bool {
+        live.server(self.server).address.version() == self.version
+    }
 }
 
 #[derive(Default)]
@@ -65,7 +74,7 @@ impl Pools {
             let mut conn = stack.idle.remove(at)?;
             live.server(server).idle.dec();
             stack.spare = stack.spare.min(stack.idle.len());
-            if conn.socket.is_idle_alive() {
+            if conn.is_current(live) && conn.socket.is_idle_alive() {
                 conn.reused = true;
                 return Some(conn);
             }
@@ -76,7 +85,7 @@ impl Pools {
     pub fn put(&self, view: &Rc<View>, srv: &Server, mut conn: ServerConn) {
         let idle = &view.shared.live.server(conn.server).idle;
         let spent = srv.max_reuse.is_some_and(|max| conn.uses > max);
-        if spent || !conn.socket.is_idle_alive() {
+        if spent || !conn.is_current(&view.shared.live) || !conn.socket.is_idle_alive() {
             return;
         }
         match srv.pool_max_conn {
@@ -113,7 +122,7 @@ impl Pools {
             let gauge = &live.server(id).idle;
             let up = live.server(id).is_up();
             stack.idle.retain(|c| {
-                let keep = up && c.socket.is_idle_alive();
+                let keep = up && c.is_current(live) && c.socket.is_idle_alive();
                 if !keep {
                     gauge.dec();
                 }

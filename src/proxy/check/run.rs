@@ -301,7 +301,7 @@ impl Checker {
         let (px, srv) = (self.px(), self.srv());
         let ip = step.addr.or(srv.check.addr);
         let port = step.port.or(srv.check.port).or(srv.check.addr_port);
-        let addr = target(srv, ip, port)?;
+        let addr = target(&self.watch.live, srv, ip, port)?;
         let socket = Socket::connect(&addr, &connect_opts(px, srv)).await?;
         let wanted = step.send_proxy || (step.default_options && srv.check.send_proxy == Some(true));
         if wanted {
@@ -325,12 +325,12 @@ impl Checker {
         };
         let all = px.backend().servers.iter().map(|s| self.watch.live.server(s.id));
         let total: u32 = all.filter(|s| s.is_usable()).map(ServerState::weight).sum();
-        let addr = srv.addr.as_ref();
+        let addr = self.watch.live.server_inet(srv);
         let be = self.watch.live.backend(px.id);
         format!(
             "{word} {at}/{of}; address={}; port={}; name={}/{}; node={}; weight={}/{total}; scur={}/{}; qcur={}",
-            addr.and_then(|a| a.ip()).map_or("unix".to_owned(), |ip| ip.to_string()),
-            addr.and_then(|a| a.port()).map_or("unix".to_owned(), |p| p.to_string()),
+            addr.map(|a| a.ip()).map_or("unix".to_owned(), |ip| ip.to_string()),
+            addr.map(|a| a.port()).map_or("unix".to_owned(), |p| p.to_string()),
             px.name,
             srv.name,
             self.node,
@@ -376,15 +376,15 @@ async fn climb(watch: Arc<Watch>, id: ServerId, duration: Duration) {
 }
 
 /// Where a check connects to.
-pub(super) fn target(srv: &Server, ip: Option<std::net::IpAddr>, port: Option<u16>) -> io::Result<SockAddr> {
+pub(super) fn target(live: &crate::proxy::Live, srv: &Server, ip: Option<std::net::IpAddr>, port: Option<u16>) -> io::Result<SockAddr> {
     let none = || io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
-    let own = srv.addr.as_ref();
-    let own_port = own.and_then(|a| a.port());
-    if let Some(ip) = ip.or_else(|| own.and_then(|a| a.ip())) {
+    let own = live.server_inet(srv);
+    let own_port = own.map(|a| a.port());
+    if let Some(ip) = ip.or_else(|| own.map(|a| a.ip())) {
         let port = port.or(own_port).ok_or_else(none)?;
         return Ok(SockAddr::Ip((ip, port).into()));
     }
-    own.and_then(SockAddr::configured).ok_or_else(none)
+    srv.addr.as_ref().and_then(SockAddr::configured).ok_or_else(none)
 }
 
 pub(super) fn connect_opts(px: &Proxy, srv: &Server) -> ConnectOpts {

@@ -5,10 +5,12 @@
 //! load and store, no locked instruction) and are summed on read. Rates are not counted at all: whoever calls
 //! [`Live::tick`] once a second derives them from the counters.
 
+mod address;
 mod change;
 mod counters;
 mod state;
 
+pub use address::LiveAddr;
 pub use change::Changed;
 pub use counters::{
     BackendCounters, BackendTotals, Counter, FrontendCounters, FrontendTotals, ListenerCounters,
@@ -19,9 +21,10 @@ pub use state::{
     ServerStatus,
 };
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{ListenerId, Proxy, ProxyId, ServerId, Snapshot};
+use super::{ListenerId, Proxy, ProxyId, Server, ServerId, Snapshot};
 
 /// Every record. Indexed by the ids of the snapshot that it was made for.
 pub struct Live {
@@ -87,6 +90,11 @@ impl Live {
     /// Shared state of a server.
     pub fn server(&self, id: ServerId) -> &ServerState {
         &self.servers[id.index()]
+    }
+
+    /// The internet address of a server: the configured one, or the one that took its place.
+    pub fn server_inet(&self, srv: &Server) -> Option<SocketAddr> {
+        self.server(srv.id).address.get().or_else(|| srv.addr.as_ref()?.inet())
     }
 
     /// Shared state of a server side.

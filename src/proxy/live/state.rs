@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::super::Server;
+use super::LiveAddr;
 
 /// A number of things that exist now, with the most that ever existed.
 #[repr(C)]
@@ -203,6 +204,8 @@ pub struct ServerState {
     _pad2: u32,
     /// `agent_duration`: nanoseconds.
     pub agent_duration_ns: AtomicU64,
+    /// The address that took the place of the configured one (`set server ... addr`).
+    pub address: LiveAddr,
     /// `rate`, `rate_max`: sessions per second.
     pub session_rate: Rate,
     /// Time of the last `on-error` verdict or other event that a check task must see; it compares and acts.
@@ -237,6 +240,7 @@ impl Default for ServerState {
             agent_health: AtomicU32::new(0),
             _pad2: 0,
             agent_duration_ns: AtomicU64::new(0),
+            address: LiveAddr::default(),
             session_rate: Rate::default(),
             events: AtomicI64::new(0),
         }
