@@ -110,7 +110,9 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
 fn address(call: &mut Call<'_>, px: &Proxy, srv: &Server) {
     let cx = call.cx;
     let Some(old) = cx.live.server_inet(srv).filter(|_| srv.port_offset.is_none()) else {
-        return call.out.push_str("The address of this server cannot be changed: it is no plain IP address.\n");
+        return call
+            .out
+            .push_str("The address of this server cannot be changed: it is no plain IP address.\n");
     };
     let parsed = match &call.args[2..] {
         [ip] => ip.parse().ok().map(|ip: IpAddr| (ip, old.port())),

@@ -358,7 +358,9 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
     let state = view.shared.live.server(srv.id);
     let version = state.address.version();
     let moved = state.address.get().map(SockAddr::Ip);
-    let Some(addr) = address(moved.as_ref().or(target.addr.as_ref()), st, srv) else { return Err(Some(Attempt::Failed)) };
+    let Some(addr) = address(moved.as_ref().or(target.addr.as_ref()), st, srv) else {
+        return Err(Some(Attempt::Failed));
+    };
     let source = per_client_source(view, st, srv);
     let private = source.is_some();
     let special;

@@ -39,7 +39,8 @@ async fn ask(watch: &Watch, id: ServerId) -> Result<Answer, Outcome> {
     let srv = watch.snapshot.server(id);
     let px = watch.snapshot.proxy(srv.proxy);
     let refused = |e: std::io::Error| Outcome::new(CheckStatus::L4Conn, error_words(&e));
-    let addr = target(&watch.live, srv, srv.check.agent_addr.or(srv.check.addr), srv.check.agent_port).map_err(refused)?;
+    let addr = target(&watch.live, srv, srv.check.agent_addr.or(srv.check.addr), srv.check.agent_port)
+        .map_err(refused)?;
     let socket = Socket::connect(&addr, &connect_opts(px, srv)).await.map_err(refused)?;
     if let Some(text) = &srv.check.agent_send {
         socket.send(text.clone());

@@ -376,7 +376,12 @@ async fn climb(watch: Arc<Watch>, id: ServerId, duration: Duration) {
 }
 
 /// Where a check connects to.
-pub(super) fn target(live: &crate::proxy::Live, srv: &Server, ip: Option<std::net::IpAddr>, port: Option<u16>) -> io::Result<SockAddr> {
+pub(super) fn target(
+    live: &crate::proxy::Live,
+    srv: &Server,
+    ip: Option<std::net::IpAddr>,
+    port: Option<u16>,
+) -> io::Result<SockAddr> {
     let none = || io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
     let own = live.server_inet(srv);
     let own_port = own.map(|a| a.port());
