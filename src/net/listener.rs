@@ -146,6 +146,22 @@ impl Listener {
         }
     }
 
+    /// Says how many more connections are wanted: with little room the kernel is not asked for more than that.
+    pub fn set_room(&self, room: u32) {
+        runtime::with_io(|io| io.accept_room(self.slot, room));
+    }
+
+    /// A connection that the kernel had accepted before a `pause`.
+    pub fn take_accepted(&self) -> Option<(Socket, SockAddr)> {
+        loop {
+            let fd = runtime::with_io(|io| io.take_accepted(self.slot))?;
+            match runtime::with_io(|io| io.driver.peer_addr(fd)) {
+                Ok(peer) => return Some((Socket::from_raw(fd), peer)),
+                Err(_) => runtime::with_io(|io| io.driver.close(fd)),
+            }
+        }
+    }
+
     /// Stops accepting; connections wait in the kernel's queue. What the kernel had accepted before waits in ours.
     pub fn pause(&self) {
         runtime::with_io(|io| io.pause_accept(self.slot, true));

@@ -572,6 +572,52 @@ fn pause_and_resume_accepting() {
 }
 
 #[test]
+fn no_more_is_accepted_than_there_is_room_for() {
+    both(|| async {
+        let listener = listen();
+        let addr = listener.local_addr().unwrap();
+        listener.set_room(4);
+        let mut clients = Vec::new();
+        for _ in 0..40 {
+            clients.push(Socket::connect(&addr, &ConnectOpts::default()).await.unwrap());
+        }
+        drop(listener.accept().await.unwrap());
+        sleep(Duration::from_millis(30)).await;
+        listener.pause();
+        sleep(Duration::from_millis(30)).await;
+        // What the kernel handed over is not lost by the pause.
+        let held = std::iter::from_fn(|| listener.take_accepted()).count();
+        assert!(held <= 3, "{held} more were accepted");
+        listener.set_room(100);
+        listener.resume();
+        for _ in held + 1..40 {
+            drop(listener.accept().await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn room_that_shrinks_ends_the_accept_of_everything() {
+    real(async {
+        let listener = listen();
+        let addr = listener.local_addr().unwrap();
+        drop(pair(&listener).await);
+        listener.set_room(2);
+        let early = timeout_at(now() + Duration::from_millis(20), listener.accept()).await;
+        assert!(early.is_none(), "nobody connected");
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(Socket::connect(&addr, &ConnectOpts::default()).await.unwrap());
+        }
+        sleep(Duration::from_millis(20)).await;
+        listener.pause();
+        sleep(Duration::from_millis(20)).await;
+        let held = std::iter::from_fn(|| listener.take_accepted()).count();
+        assert!(held <= 2, "{held} were accepted");
+    });
+}
+
+#[test]
 fn unix_and_abstract() {
     real(async {
         let path = std::env::temp_dir().join(format!("haring-net-{}.sock", std::process::id()));

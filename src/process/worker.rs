@@ -207,13 +207,15 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
         if local.stopping.get() {
             return drain(local, listener, id).await;
         }
-        let blocked = || local.paused.get() || !stream::has_room(&local.worker.view(), id);
-        if blocked() {
+        let room = || if local.paused.get() { 0 } else { stream::room(&local.worker.view(), id) };
+        listener.set_room(room());
+        if room() == 0 {
             listener.pause();
-            while blocked() && !local.stopping.get() {
+            while room() == 0 && !local.stopping.get() {
                 let news = first(local.worker.room().notified(), local.changed.notified());
                 first(runtime::sleep(LOOK_AGAIN), news).await;
             }
+            listener.set_room(room());
             listener.resume();
             continue;
         }
@@ -250,8 +252,8 @@ const DRAIN: Duration = Duration::from_millis(5);
 /// After the stop: serve what was accepted already, then close the listener.
 async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
     listener.pause();
-    let until = runtime::now() + DRAIN;
-    while let Some(Ok((socket, peer))) = runtime::timeout_at(until, listener.accept()).await {
+    runtime::sleep(DRAIN).await;
+    while let Some((socket, peer)) = listener.take_accepted() {
         hand_over(local, runtime::thread_index(), id, socket, peer);
     }
 }

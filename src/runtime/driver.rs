@@ -117,8 +117,8 @@ impl Driver {
         forward!(self, d => d.connect(fd, token, addr))
     }
 
-    pub(crate) fn accept_multi(&mut self, fd: i32, token: u64) {
-        forward!(self, d => d.accept_multi(fd, token));
+    pub(crate) fn accept(&mut self, fd: i32, token: u64, multishot: bool) {
+        forward!(self, d => d.accept(fd, token, multishot));
     }
 
     pub(crate) fn poll(&mut self, fd: i32, token: u64, events: i16) {

@@ -129,8 +129,12 @@ impl Sock {
 /// A listening socket.
 pub(crate) struct Acceptor {
     pub(crate) fd: i32,
-    armed: bool,
+    /// Accepts in flight: a multishot one, or several that take one connection each.
+    armed: u32,
+    multishot: bool,
     cancelling: bool,
+    /// Connections that are wanted.
+    room: u32,
     paused: bool,
     closed: bool,
     error: i32,
@@ -140,6 +144,11 @@ pub(crate) struct Acceptor {
 
 /// Accepted connections that may wait for their task.
 const ACCEPT_QUEUE: usize = 512;
+/// A multishot accept cannot be bounded: it takes all that the kernel has queued (`net.core.somaxconn`), and their
+/// descriptors, before a cancel comes through. With less room than that, connections are accepted one by one.
+const ACCEPT_BURST: u32 = 4096;
+/// So many at a time.
+const ACCEPTS: u32 = 16;
 
 /// All sockets of one thread.
 pub(crate) struct Io {
@@ -545,8 +554,10 @@ impl Io {
     pub(crate) fn insert_acceptor(&mut self, fd: i32) -> u32 {
         self.acceptors.insert(Acceptor {
             fd,
-            armed: false,
+            armed: 0,
+            multishot: false,
             cancelling: false,
+            room: u32::MAX,
             paused: false,
             closed: false,
             error: 0,
@@ -556,23 +567,47 @@ impl Io {
     }
 
     fn arm_accept(&mut self, slot: u32) {
+        let at_a_time = if self.driver.is_sim() { 1 } else { ACCEPTS };
         let acceptor = &mut self.acceptors[slot as usize];
-        if !acceptor.armed
-            && !acceptor.paused
-            && acceptor.error == 0
-            && acceptor.queue.len() < ACCEPT_QUEUE / 2
-        {
-            acceptor.armed = true;
-            self.driver.accept_multi(acceptor.fd, token(Kind::Accept, slot));
+        let held = acceptor.queue.len();
+        if acceptor.cancelling || acceptor.paused || acceptor.error != 0 || held >= ACCEPT_QUEUE / 2 {
+            return;
+        }
+        let multishot = acceptor.room >= ACCEPT_BURST;
+        if acceptor.armed == 0 {
+            acceptor.multishot = multishot;
+        } else if acceptor.multishot && !multishot {
+            return self.cancel_accept(slot);
+        }
+        let wanted = match acceptor.multishot {
+            true => 1,
+            false => acceptor.room.min(at_a_time).saturating_sub(held as u32),
+        };
+        let (fd, multishot) = (acceptor.fd, acceptor.multishot);
+        while self.acceptors[slot as usize].armed < wanted {
+            self.acceptors[slot as usize].armed += 1;
+            self.driver.accept(fd, token(Kind::Accept, slot), multishot);
         }
     }
 
     fn cancel_accept(&mut self, slot: u32) {
         let acceptor = &mut self.acceptors[slot as usize];
-        if acceptor.armed && !acceptor.cancelling {
+        if acceptor.armed > 0 && !acceptor.cancelling {
             acceptor.cancelling = true;
-            self.driver.cancel(OpKey::token(token(Kind::Accept, slot)));
+            for _ in 0..acceptor.armed {
+                self.driver.cancel(OpKey::token(token(Kind::Accept, slot)));
+            }
         }
+    }
+
+    /// How many more connections are wanted.
+    pub(crate) fn accept_room(&mut self, slot: u32, room: u32) {
+        self.acceptors[slot as usize].room = room;
+    }
+
+    /// An accepted descriptor that waits, even while accepting is paused.
+    pub(crate) fn take_accepted(&mut self, slot: u32) -> Option<i32> {
+        self.acceptors[slot as usize].queue.pop_front()
     }
 
     /// The next accepted descriptor. An error is reported once, and accepting goes on with the next call.
@@ -585,6 +620,9 @@ impl Io {
         let next = acceptor.queue.pop_front();
         if next.is_none() && acceptor.error != 0 {
             return Poll::Ready(Err(errno(std::mem::take(&mut acceptor.error))));
+        }
+        if next.is_some() && acceptor.room < ACCEPT_BURST {
+            acceptor.room = acceptor.room.saturating_sub(1);
         }
         self.arm_accept(slot);
         match next {
@@ -610,7 +648,7 @@ impl Io {
         let acceptor = &mut self.acceptors[slot as usize];
         acceptor.closed = true;
         let fd = acceptor.fd;
-        let armed = acceptor.armed;
+        let armed = acceptor.armed > 0;
         for fd in std::mem::take(&mut acceptor.queue) {
             self.driver.close(fd);
         }
@@ -632,7 +670,9 @@ impl Io {
             acceptor.error = -c.res;
         }
         if !c.more {
-            acceptor.armed = false;
+            acceptor.armed -= 1;
+        }
+        if acceptor.armed == 0 {
             acceptor.cancelling = false;
             if acceptor.closed {
                 self.acceptors.remove(slot as usize);

@@ -92,7 +92,7 @@ struct Stream {
 
 enum End {
     Fresh,
-    Listener { addr: SockAddr, backlog: VecDeque<i32>, accept: Option<u64> },
+    Listener { addr: SockAddr, backlog: VecDeque<i32>, accept: Option<(u64, bool)> },
     Stream(Box<Stream>),
 }
 
@@ -275,10 +275,10 @@ impl SimDriver {
         OpKey::raw(key)
     }
 
-    pub(crate) fn accept_multi(&mut self, fd: i32, token: u64) {
+    pub(crate) fn accept(&mut self, fd: i32, token: u64, multishot: bool) {
         self.ops.insert(token, fd);
         if let Some(End::Listener { accept, .. }) = self.ends.get_mut(fd as usize) {
-            *accept = Some(token);
+            *accept = Some((token, multishot));
         }
         self.kick(fd);
     }
@@ -324,7 +324,7 @@ impl SimDriver {
         match end {
             End::Fresh => {}
             End::Listener { backlog, accept, .. } => {
-                if let Some(token) = accept {
+                if let Some((token, _)) = accept {
                     self.ops.remove(&token);
                     self.finish(token, -libc::ECANCELED, false, Data::None);
                 }
@@ -467,8 +467,8 @@ impl SimDriver {
     /// Moves what can move at one end.
     fn step(&mut self, fd: i32) {
         match self.ends.get_mut(fd as usize) {
-            Some(End::Listener { backlog, accept: Some(token), .. }) if !backlog.is_empty() => {
-                let token = *token;
+            Some(End::Listener { backlog, accept: Some(armed), .. }) if !backlog.is_empty() => {
+                let (token, multishot) = *armed;
                 if self.fault(self.faults.emfile) {
                     if let Some(End::Listener { accept, .. }) = self.ends.get_mut(fd as usize) {
                         *accept = None;
@@ -477,7 +477,15 @@ impl SimDriver {
                     self.finish(token, -libc::EMFILE, false, Data::None);
                     return;
                 }
-                let Some(End::Listener { backlog, .. }) = self.ends.get_mut(fd as usize) else { return };
+                let Some(End::Listener { backlog, accept, .. }) = self.ends.get_mut(fd as usize) else {
+                    return;
+                };
+                if !multishot {
+                    *accept = None;
+                    let new = backlog.pop_front().expect("not empty, as the guard says");
+                    self.ops.remove(&token);
+                    return self.finish(token, new, false, Data::None);
+                }
                 let accepted: Vec<i32> = backlog.drain(..).collect();
                 for new in accepted {
                     self.finish(token, new, true, Data::None);

@@ -19,24 +19,26 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// reached waits in the kernel's queue.
 pub async fn accept(worker: Rc<Worker>, id: ListenerId, listener: Listener) -> io::Result<()> {
     loop {
-        if !has_room(&worker.view(), id) {
+        if room(&worker.view(), id) == 0 {
             listener.pause();
-            while !has_room(&worker.view(), id) {
+            while room(&worker.view(), id) == 0 {
                 runtime::timeout_at(now() + LOOK_AGAIN, worker.room.notified()).await;
             }
+            listener.set_room(room(&worker.view(), id));
             listener.resume();
         }
+        listener.set_room(room(&worker.view(), id));
         let (socket, peer) = listener.accept().await?;
         runtime::spawn(serve_client(worker.clone(), id, socket, peer));
     }
 }
 
-/// Whether one more connection of the listener may come in.
-pub fn has_room(view: &View, id: ListenerId) -> bool {
+/// How many more connections of the listener may come in.
+pub fn room(view: &View, id: ListenerId) -> u32 {
     let shared = &view.shared;
     let live = &shared.live;
     let conf = shared.snapshot.listener(id);
-    let below = |current: u32, limit: u32| limit == 0 || current < limit;
+    let below = |current: u32, limit: u32| if limit == 0 { u32::MAX } else { limit.saturating_sub(current) };
     let maxconn_of_process = u32::try_from(shared.settings.maxconn).unwrap_or(u32::MAX);
     let front = shared.snapshot.proxy(conf.proxy).frontend();
     let state = live.frontend(conf.proxy);
@@ -44,25 +46,25 @@ pub fn has_room(view: &View, id: ListenerId) -> bool {
         0 => front.maxconn,
         changed => changed,
     };
-    let in_time = front.rate_limit.is_none_or(|limit| {
+    let in_time = front.rate_limit.map_or(u32::MAX, |limit| {
         let total = live.frontend_totals(conf.proxy).sessions;
-        state.session_rate.get(total, now().0) < limit
+        limit.saturating_sub(state.session_rate.get(total, now().0))
     });
     in_time
-        && process_rates_allow(view)
-        && below(live.process.connections.get(), maxconn_of_process)
-        && below(state.sessions.get(), maxconn)
-        && below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0))
+        .min(process_rates_allow(view))
+        .min(below(live.process.connections.get(), maxconn_of_process))
+        .min(below(state.sessions.get(), maxconn))
+        .min(below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0)))
 }
 
 /// `maxconnrate` and `maxsessrate`.
-fn process_rates_allow(view: &View) -> bool {
+fn process_rates_allow(view: &View) -> u32 {
     let (settings, live) = (&view.shared.settings, &view.shared.live);
     if settings.max_conn_rate.is_none() && settings.max_sess_rate.is_none() {
-        return true;
+        return u32::MAX;
     }
     let (totals, state, now_ns) = (live.process_totals(), &live.process, now().0);
-    let below = |rate: u32, limit: Option<u32>| limit.is_none_or(|limit| rate < limit);
-    below(state.connection_rate.get(totals.connections, now_ns), settings.max_conn_rate)
-        && below(state.session_rate.get(totals.sessions, now_ns), settings.max_sess_rate)
+    let left = |rate: u32, limit: Option<u32>| limit.map_or(u32::MAX, |limit| limit.saturating_sub(rate));
+    left(state.connection_rate.get(totals.connections, now_ns), settings.max_conn_rate)
+        .min(left(state.session_rate.get(totals.sessions, now_ns), settings.max_sess_rate))
 }

@@ -26,7 +26,7 @@ mod tcp;
 mod wait;
 mod worker;
 
-pub use accept::{accept, has_room};
+pub use accept::{accept, room};
 pub use worker::{Settings, Shared, View, Worker};
 
 use std::future::Future;

@@ -368,12 +368,12 @@ impl Ring {
         self.submit_op(index, Sqe { opcode: OP_CONNECT, fd, addr, off, ..Sqe::default() })
     }
 
-    /// Accepts until an error; each completion's `res` is a new descriptor (close-on-exec).
-    pub fn accept_multi(&mut self, fd: RawFd, token: u64) {
+    /// Accepts one connection, or all until an error; each completion's `res` is a new descriptor (close-on-exec).
+    pub fn accept(&mut self, fd: RawFd, token: u64, multishot: bool) {
         self.push(Sqe {
             opcode: OP_ACCEPT,
             fd,
-            ioprio: ACCEPT_MULTISHOT,
+            ioprio: if multishot { ACCEPT_MULTISHOT } else { 0 },
             op_flags: libc::SOCK_CLOEXEC as u32,
             user_data: token,
             ..Sqe::default()
