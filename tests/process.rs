@@ -353,7 +353,9 @@ fn rights_are_given_up() {
         dir.path("admin")
     );
     let haring = Running::haring(&dir.config(&proxy(port, origin("fast", Duration::ZERO), &global)));
+    // The address is bound before the rights go: an answer comes only after that.
     wait_for(port);
+    assert!(get(port).expect("it serves in its jail").ends_with("fast"));
     let pid = haring.pid();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = |name: &str| {
@@ -366,7 +368,6 @@ fn rights_are_given_up() {
     assert_eq!(line("Gid:"), vec![nogroup.gid.to_string(); 4]);
     assert_eq!(line("Groups:"), [nogroup.gid.to_string()]);
     assert_eq!(fs::read_link(format!("/proc/{pid}/root")).expect("readable"), PathBuf::from(&jail));
-    assert!(get(port).expect("it serves in its jail").ends_with("fast"));
     let mode = fs::metadata(dir.path("admin")).expect("the socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
 }

@@ -15,18 +15,18 @@ use crate::proxy::GlobalConf;
 /// Which of the two processes this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The one that was started: it ends now.
-    Parent,
+    /// The one that was started: it ends once it has written down the daemon's process id.
+    Parent(u32),
     /// The daemon.
     Daemon,
 }
 
 /// Go to the background: a child in a session of its own, without the terminal. Before any thread was started.
 pub fn detach() -> Result<Side, String> {
-    let failed = |what: &str, why: &dyn std::fmt::Display| format!("[haring.main()] Cannot {what}: {why}");
+    let failed = |what: &str, why: &dyn std::fmt::Display| format!("startup : cannot {what}: {why}");
     match crate::sys::process::fork() {
         Err(error) => return Err(failed("fork", &error)),
-        Ok(Some(_)) => return Ok(Side::Parent),
+        Ok(Some(child)) => return Ok(Side::Parent(child)),
         Ok(None) => {}
     }
     setsid().map_err(|e| failed("leave the session", &e.desc()))?;
@@ -56,21 +56,21 @@ impl PidFile {
             Ok(file) => Ok(Some(PidFile { path, file })),
             Err(error) => {
                 let why = crate::proxy::check::error_words(&error);
-                Err(vec![format!("[haring.main()] Cannot create pidfile {} : {why}", path.display())])
+                Err(vec![format!("startup : pid file {} cannot be created: {why}", path.display())])
             }
         }
     }
 
-    /// Write this process's id.
-    pub fn write(&self) -> Result<(), Vec<String>> {
+    /// Write a process id.
+    pub fn write(&self, pid: u32) -> Result<(), Vec<String>> {
         let mut file = &self.file;
-        let text = format!("{}\n", std::process::id());
+        let text = format!("{pid}\n");
         let written = file
             .set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()));
         written
-            .map_err(|e| vec![format!("[haring.main()] Cannot write pidfile {} : {e}", self.path.display())])
+            .map_err(|e| vec![format!("startup : pid file {} cannot be written: {e}", self.path.display())])
     }
 }
 

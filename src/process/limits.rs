@@ -23,7 +23,7 @@ pub fn apply(conf: &GlobalConf, args: &Args, needs: DescriptorNeeds) -> Result<P
     if let Some(megabytes) = args.memory {
         let bytes = megabytes.saturating_mul(1 << 20);
         if let Err(error) = setrlimit(Resource::RLIMIT_AS, bytes, bytes) {
-            let text = format!("[haring.main()] Cannot fix MEM limit to {megabytes} megs: {}", error.desc());
+            let text = format!("startup : memory cannot be limited to {megabytes} MiB: {}", error.desc());
             refuse(conf, text)?;
         }
     }
@@ -44,15 +44,15 @@ fn raise_descriptors(conf: &GlobalConf, limits: ProcessLimits) -> Result<Process
     let need = format!("maxconn {} needs {want} file descriptors, the hard limit is {hard}", limits.maxconn);
     let cure = "raise the limit (systemd: LimitNOFILE=) or lower 'maxconn'";
     match conf.limits.strict {
-        Some(true) => Err(format!("[haring.main()] {need}: {cure}.")),
+        Some(true) => Err(format!("startup : {need}: {cure}.")),
         Some(false) => {
-            messages::warning(&format!("[haring.main()] {need}: connections may fail; {cure}."));
+            messages::warning(&format!("startup : {need}: connections may fail; {cure}."));
             Ok(limits)
         }
         None => {
             let lowered = limits.lowered_to(hard);
             messages::warning(&format!(
-                "[haring.main()] {need}: going on with maxconn {}; {cure}.",
+                "startup : {need}: going on with maxconn {}; {cure}.",
                 lowered.maxconn
             ));
             Ok(lowered)

@@ -86,7 +86,7 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     };
     if diags.has_warnings() && (args.zero_warning || global.process.zero_warning) {
         let line = format!(
-            "{}Some warnings were found and 'zero-warning' is set. Aborting.\n",
+            "{}'zero-warning' is set, and there are warnings: not started.\n",
             config::prefix(Severity::Alert, std::process::id())
         );
         to_stderr(&line);

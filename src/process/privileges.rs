@@ -53,31 +53,31 @@ pub fn drop(conf: &GlobalConf, ids: Ids) -> Result<(), String> {
     if let Some(dir) = &conf.process.chroot {
         nix::unistd::chroot(OsStr::new(dir))
             .and_then(|()| nix::unistd::chdir("/"))
-            .map_err(|e| format!("[haring.main()] Cannot chroot({dir}): {}.", e.desc()))?;
+            .map_err(|e| format!("startup : chroot to {dir} failed: {}", e.desc()))?;
     }
     if let Some(gid) = ids.gid {
         let gid = Gid::from_raw(gid);
         // The groups of whoever started us must not stay: with none of our own, only the new group is kept.
         if Uid::effective().is_root() && nix::unistd::setgroups(&[gid]).is_err() {
-            messages::warning("[haring.main()] Failed to drop supplementary groups.");
+            messages::warning("startup : the supplementary groups could not be given up");
         }
         nix::unistd::setgid(gid)
-            .map_err(|e| format!("[haring.main()] Cannot set gid {gid}: {}.", e.desc()))?;
+            .map_err(|e| format!("startup : switching to gid {gid} failed: {}", e.desc()))?;
     } else if ids.uid.is_some() && Uid::effective().is_root() {
         let groups = nix::unistd::getgroups().map_or(0, |g| g.len());
         if groups > 1 {
             messages::warning(
-                "[haring.main()] supplementary groups are kept: set 'group' or 'gid' besides the user.",
+                "startup : supplementary groups are kept: set 'group' or 'gid' besides the user.",
             );
         }
     }
     if let Some(uid) = ids.uid {
         let uid = Uid::from_raw(uid);
         nix::unistd::setuid(uid)
-            .map_err(|e| format!("[haring.main()] Cannot set uid {uid}: {}.", e.desc()))?;
+            .map_err(|e| format!("startup : switching to uid {uid} failed: {}", e.desc()))?;
     }
     if conf.process.dumpable && crate::sys::process::set_dumpable().is_err() {
-        messages::warning("[haring.main()] Failed to set the dumpable flag, no core will be dumped.");
+        messages::warning("startup : the process cannot be made dumpable: there will be no core file");
     }
     Ok(())
 }

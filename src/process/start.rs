@@ -60,7 +60,7 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
     if snapshot.listeners.is_empty() && admin.is_empty() {
         return Err(one(
-            "[haring.main()] No enabled listener found (check for 'bind' directives) ! Exiting.",
+            "startup : nothing to listen on: no enabled proxy has a 'bind' line, and there is no 'stats socket'",
         ));
     }
     runtime::probe().map_err(one)?;
@@ -68,7 +68,7 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let ids = privileges::look_up(&global).map_err(one)?;
     let sockets =
         bind::all(&snapshot, &admin, threads, !args.no_reuseport, &sources).map_err(|mut lines| {
-            lines.push("[haring.main()] Some protocols failed to start their listeners! Exiting.".to_owned());
+            lines.push("startup : not every address could be bound, nothing was started".to_owned());
             lines
         })?;
     if let Some(demo) = &demo {
@@ -79,14 +79,18 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let pidfile = daemon::PidFile::open(args, &global)?;
     let background = (args.daemon || global.process.daemon)
         && !(args.debug || args.foreground || args.foreground_service || global.process.debug);
-    if background && daemon::detach().map_err(one)? == daemon::Side::Parent {
+    let side = if background { daemon::detach().map_err(one)? } else { daemon::Side::Daemon };
+    // The parent writes the daemon's id: a script that has started us finds it when we return.
+    match (side, &pidfile) {
+        (daemon::Side::Parent(child), Some(file)) => file.write(child)?,
+        (daemon::Side::Daemon, Some(file)) if !background => file.write(std::process::id())?,
+        _ => {}
+    }
+    if matches!(side, daemon::Side::Parent(_)) {
         return Ok(Prepared::Parent);
     }
-    if let Some(file) = &pidfile {
-        file.write()?;
-    }
     privileges::drop(&global, ids).map_err(one)?;
-    let signals = Signals::new().map_err(|e| one(format!("[haring.main()] signalfd: {}", e.desc())))?;
+    let signals = Signals::new().map_err(|e| one(format!("startup : signalfd: {}", e.desc())))?;
     let facts = Facts { args, global: &global, limits, threads, env: &env, lists: &lists, tables: &tables };
     let control = launch(snapshot, sockets, demo, &facts)?;
     daemon::signal_old(args);
