@@ -16,7 +16,7 @@ use crate::proxy::GlobalConf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The one that was started: it ends once it has written down the daemon's process id.
-    Parent(u32),
+    Parent(i32),
     /// The daemon.
     Daemon,
 }
@@ -62,7 +62,7 @@ impl PidFile {
     }
 
     /// Write a process id.
-    pub fn write(&self, pid: u32) -> Result<(), Vec<String>> {
+    pub fn write(&self, pid: i32) -> Result<(), Vec<String>> {
         let mut file = &self.file;
         let text = format!("{pid}\n");
         let written = file

@@ -83,7 +83,7 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     // The parent writes the daemon's id: a script that has started us finds it when we return.
     match (side, &pidfile) {
         (daemon::Side::Parent(child), Some(file)) => file.write(child)?,
-        (daemon::Side::Daemon, Some(file)) if !background => file.write(std::process::id())?,
+        (daemon::Side::Daemon, Some(file)) if !background => file.write(nix::unistd::getpid().as_raw())?,
         _ => {}
     }
     if matches!(side, daemon::Side::Parent(_)) {
