@@ -1,11 +1,22 @@
 //! Splice pipes, pooled per thread.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::runtime::{self, RawPipe};
 
 /// Pipes kept per thread. An empty one holds no pages, but counts against `pipe-user-pages-soft`.
 const POOLED: usize = 32;
+
+/// Pipes that the process may have, and has: each costs two descriptors, which connections need more.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+static EXISTING: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets how many pipes all threads together may have. Beyond it data is copied through buffers.
+pub fn limit_pipes(max: usize) {
+    LIMIT.store(max, Relaxed);
+}
 
 thread_local! {
     static POOL: RefCell<Vec<RawPipe>> = const { RefCell::new(Vec::new()) };
@@ -24,8 +35,18 @@ impl Pipe {
     /// descriptors): copy through buffers then.
     pub fn take() -> Option<Pipe> {
         let raw = runtime::with_io(|io| {
-            let pooled = if io.driver.is_sim() { None } else { POOL.with_borrow_mut(Vec::pop) };
-            pooled.or_else(|| io.driver.pipe().ok())
+            if io.driver.is_sim() {
+                return io.driver.pipe().ok();
+            }
+            if let Some(pooled) = POOL.with_borrow_mut(Vec::pop) {
+                return Some(pooled);
+            }
+            let allowed = EXISTING.fetch_add(1, Relaxed) < LIMIT.load(Relaxed);
+            let made = if allowed { io.driver.pipe().ok() } else { None };
+            if made.is_none() {
+                EXISTING.fetch_sub(1, Relaxed);
+            }
+            made
         })?;
         Some(Pipe { raw: Some(raw), held: 0 })
     }
@@ -58,16 +79,21 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
+        let Some(raw @ RawPipe::Kernel(_)) = self.raw.take() else { return };
         // One with bytes in it (the connection broke) is closed, and so are the simulation's.
-        if let Some(raw @ RawPipe::Kernel(_)) = self.raw.take()
-            && self.held == 0
-        {
-            let _ = POOL.try_with(|pool| {
+        if self.held == 0 {
+            let refused = POOL.try_with(|pool| {
                 let mut pool = pool.borrow_mut();
                 if pool.len() < POOLED {
                     pool.push(raw);
+                    return false;
                 }
+                true
             });
+            if refused == Ok(false) {
+                return;
+            }
         }
+        EXISTING.fetch_sub(1, Relaxed);
     }
 }

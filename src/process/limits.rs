@@ -30,6 +30,29 @@ pub fn apply(conf: &GlobalConf, args: &Args, needs: DescriptorNeeds) -> Result<P
     Ok(limits)
 }
 
+/// Pipes that splice(2) may use: what `maxpipes` says, else as many as descriptors are left beyond those of the
+/// connections. The relay splices without being asked to; without pipes it copies.
+pub fn pipes(conf: &GlobalConf, limits: &ProcessLimits) -> usize {
+    if let Some(said) = conf.limits.maxpipes {
+        return said;
+    }
+    if conf.limits.ulimit_n.is_some() {
+        // The operator's number stands.
+        return usize::try_from(limits.descriptors / 16).unwrap_or(usize::MAX);
+    }
+    let needed = limits.descriptors.saturating_sub(2 * limits.maxpipes as u64);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let wanted = (needed + limits.maxconn as u64 / 2).min(hard);
+    let soft =
+        if wanted > soft && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
+    // Where a large limit alone has set `maxconn`, not all of that is going to be connections.
+    let share = if soft >= LARGE_LIMIT { soft / 32 } else { 0 };
+    usize::try_from((soft.saturating_sub(needed) / 2).max(share)).unwrap_or(usize::MAX)
+}
+
+/// A limit of descriptors that is large enough to lend a share of it to pipes.
+const LARGE_LIMIT: u64 = 16_384;
+
 fn raise_descriptors(conf: &GlobalConf, limits: ProcessLimits) -> Result<ProcessLimits, String> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let want = limits.descriptors;

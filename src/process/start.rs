@@ -76,6 +76,7 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     }
     let needs = needs(&snapshot, &global, &sockets, threads);
     let limits = limits::apply(&global, args, needs).map_err(one)?;
+    crate::net::limit_pipes(limits::pipes(&global, &limits));
     let pidfile = daemon::PidFile::open(args, &global)?;
     let background = (args.daemon || global.process.daemon)
         && !(args.debug || args.foreground || args.foreground_service || global.process.debug);

@@ -260,6 +260,17 @@ impl Drop for Timer {
     }
 }
 
+/// Whether nearly all receive buffers are held by data that waits for slow peers: hold less then.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn buffers_are_scarce() -> bool {
+    with_io(|io| match &io.driver {
+        driver::Driver::Ring(ring) => ring.pool().scarce(),
+        driver::Driver::Sim(_) => false,
+    })
+}
+
 /// This thread's own handle.
 ///
 /// # Panics

@@ -271,6 +271,54 @@ fn servers_that_send_without_end() {
     alive(port);
 }
 
+/// Downloads that nobody reads, and a crowd at the door: with few descriptors neither pipes nor connections that wait
+/// for their turn may take those of the servers.
+#[test]
+fn few_descriptors_are_enough_for_all_that_are_let_in() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let server = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for mut s in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buf = [0; 4096];
+                while let Ok(n @ 1..) = s.read(&mut buf) {
+                    if find(&buf[..n], b"/big").is_none() {
+                        let _ = s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                        continue;
+                    }
+                    let _ = s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4000000000\r\n\r\n");
+                    while s.write_all(&[b'x'; 65_536]).is_ok() {}
+                }
+            });
+        }
+    });
+    let port = free_port();
+    let config = format!(
+        "global\n    nbthread 1\ndefaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    \
+         timeout connect 3s\n    retries 0\nlisten li\n    bind 127.0.0.1:{port}\n    server s 127.0.0.1:{server}\n"
+    );
+    let _p = haring_with_descriptors(&config, &[port], 150);
+    let readers: Vec<Client> = (0..40)
+        .map(|_| {
+            let mut c = Client::connect(port);
+            c.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+            c
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let crowd: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut c = Client::connect(port);
+            c.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            c
+        })
+        .collect();
+    for mut c in crowd {
+        assert_eq!(c.answer().expect("an answer").status, 200);
+    }
+    drop(readers);
+}
+
 /// A thousand connections that say nothing are gone when their time is up.
 #[test]
 fn silent_connections_do_not_stay() {

@@ -107,10 +107,23 @@ fn start(mut command: Command, dir: Dir, ports: &[u16]) -> Process {
 
 /// The program under test with this configuration; `ports` must be open when it returns.
 pub fn haring(config: &str, ports: &[u16]) -> Process {
+    launch(config, ports, Command::new(program()))
+}
+
+/// The same with so many file descriptors and no more.
+pub fn haring_with_descriptors(config: &str, ports: &[u16], descriptors: u32) -> Process {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).arg(program());
+    launch(config, ports, command)
+}
+
+fn program() -> std::ffi::OsString {
+    std::env::var_os("HARING_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_haring").into())
+}
+
+fn launch(config: &str, ports: &[u16], mut command: Command) -> Process {
     let dir = Dir::new();
     let path = dir.file("haring.cfg", config);
-    let program = std::env::var_os("HARING_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_haring").into());
-    let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(path);
     start(command, dir, ports)
 }

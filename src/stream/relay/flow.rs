@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use crate::http::BodyLen;
 use crate::http1::{ChunkDecoder, ChunkStep};
 use crate::net::{Pipe, RecvBuf, Socket};
+use crate::runtime;
 
 /// Bytes that may wait in a socket's send queue before its source is no longer read.
 const HIGH_WATER: usize = 64 * 1024;
@@ -272,7 +273,9 @@ impl Flow {
         to: &Socket,
         moved: &mut Moved,
     ) -> Poll<Step> {
-        let high = if self.no_pipe { HIGH_WATER_NO_PIPE } else { HIGH_WATER };
+        // Many slow readers of large responses must not hold that much each.
+        let generous = self.no_pipe && !runtime::buffers_are_scarce();
+        let high = if generous { HIGH_WATER_NO_PIPE } else { HIGH_WATER };
         let mut burst = 0;
         if let Poll::Ready(Err(e)) = to.poll_sent(cx, usize::MAX) {
             return Step::end(FlowEnd::WriteError(e));
