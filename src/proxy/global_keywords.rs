@@ -126,16 +126,16 @@ pub static KEYWORDS: &[Keyword] = &[
         text(cx, "a directory", |g, t| g.process.chroot = Some(t));
     }),
     full("user", "user <user name>", "user to run as", |cx| {
-        account(cx, "a user name", |g| &mut g.process.user, false);
+        account(cx, "a user name", |g| &mut g.process.user, Some(has_user));
     }),
     full("uid", "uid <number>", "user to run as, by number", |cx| {
-        account(cx, "a user number", |g| &mut g.process.user, true);
+        account(cx, "a user number", |g| &mut g.process.user, None);
     }),
     full("group", "group <group name>", "group to run as", |cx| {
-        account(cx, "a group name", |g| &mut g.process.group, false);
+        account(cx, "a group name", |g| &mut g.process.group, Some(has_group));
     }),
     full("gid", "gid <number>", "group to run as, by number", |cx| {
-        account(cx, "a group number", |g| &mut g.process.group, true);
+        account(cx, "a group number", |g| &mut g.process.group, None);
     }),
     full("set-dumpable", "[no] set-dumpable [ on | off | libs ]", "allow core dumps", set_dumpable),
     full("hard-stop-after", "hard-stop-after <time>", "longest time that a soft stop takes", |cx| {
@@ -511,12 +511,19 @@ fn account(
     cx: &mut ParseCx<'_>,
     what: &str,
     slot: fn(&mut GlobalConf) -> &mut Option<Account>,
-    by_number: bool,
+    exists: Option<fn(&str) -> bool>,
 ) {
-    let value = if by_number {
-        cx.expect_int(what, 0..=i64::from(u32::MAX)).map(|n| Account::Id(n as u32))
-    } else {
-        cx.expect(what).map(|w| Account::Name(w.text().into_owned(), w.loc))
+    let value = match exists {
+        None => cx.expect_int(what, 0..=i64::from(u32::MAX)).map(|n| Account::Id(n as u32)),
+        Some(exists) => cx.expect(what).and_then(|w| {
+            let name = w.text().into_owned();
+            if exists(&name) {
+                return Some(Account::Name(name, w.loc));
+            }
+            let message = format!("cannot find {} id for '{name}'", cx.keyword());
+            cx.error(w.loc, message);
+            None
+        }),
     };
     let Some(value) = value else { return };
     if !cx.end() {
@@ -527,6 +534,16 @@ fn account(
         let message = format!("'{}' overrides an earlier line", cx.keyword());
         cx.warning(cx.dir.loc, message).help("user and uid, like group and gid, set the same thing");
     }
+}
+
+/// The machine knows the user. (When it cannot tell, the start will.)
+fn has_user(name: &str) -> bool {
+    !matches!(nix::unistd::User::from_name(name), Ok(None))
+}
+
+/// The machine knows the group.
+fn has_group(name: &str) -> bool {
+    !matches!(nix::unistd::Group::from_name(name), Ok(None))
 }
 
 fn set_dumpable(cx: &mut ParseCx<'_>) {
