@@ -13,8 +13,11 @@ use crate::runtime;
 
 use super::worker::View;
 
-/// How often a thread looks for connections that servers closed or nobody needs.
+/// How often a thread looks for connections that servers closed or nobody needs, or oftener when a server's
+/// `pool-purge-delay` is shorter...
 const SWEEP: Duration = Duration::from_secs(1);
+/// ... but not oftener than this.
+const SWEEP_MIN: Duration = Duration::from_millis(10);
 
 /// A connection to a server.
 pub(super) struct ServerConn {
@@ -85,7 +88,8 @@ impl Pools {
     pub fn put(&self, view: &Rc<View>, srv: &Server, mut conn: ServerConn) {
         let idle = &view.shared.live.server(conn.server).idle;
         let spent = srv.max_reuse.is_some_and(|max| conn.uses > max);
-        if spent || !conn.is_current(&view.shared.live) || !conn.socket.is_idle_alive() {
+        let dead = !conn.is_current(&view.shared.live) || !conn.socket.is_idle_alive();
+        if spent || srv.pool_purge_delay.is_zero() || dead {
             return;
         }
         match srv.pool_max_conn {
@@ -106,14 +110,14 @@ impl Pools {
         stack.idle.push_back(conn);
         drop(stacks);
         if !self.sweeping.replace(true) {
-            runtime::spawn(sweep(Rc::downgrade(view)));
+            runtime::spawn(sweep(Rc::downgrade(view), srv.pool_purge_delay.clamp(SWEEP_MIN, SWEEP)));
         }
     }
 
-    /// Closes what servers have closed and half of what was not needed for a purge delay. Returns
-    /// whether anything is left.
-    fn sweep(&self, snapshot: &Snapshot, live: &Live, now: Mono) -> bool {
-        let mut left = false;
+    /// Closes what servers have closed and half of what was not needed for a purge delay. Returns when to
+    /// look again, if anything is left.
+    fn sweep(&self, snapshot: &Snapshot, live: &Live, now: Mono) -> Option<Duration> {
+        let mut next: Option<Duration> = None;
         for (i, stack) in self.stacks.borrow_mut().iter_mut().enumerate() {
             if stack.idle.is_empty() {
                 continue;
@@ -137,20 +141,23 @@ impl Pools {
                 stack.next_purge = now + snapshot.server(id).pool_purge_delay;
             }
             stack.spare = stack.spare.min(stack.idle.len());
-            left |= !stack.idle.is_empty();
+            if !stack.idle.is_empty() {
+                let delay = snapshot.server(id).pool_purge_delay.clamp(SWEEP_MIN, SWEEP);
+                next = Some(next.map_or(delay, |n| n.min(delay)));
+            }
         }
-        left
+        next
     }
 }
 
-async fn sweep(view: Weak<View>) {
+async fn sweep(view: Weak<View>, mut after: Duration) {
     loop {
-        runtime::sleep(SWEEP).await;
+        runtime::sleep(after).await;
         let Some(view) = view.upgrade() else { return };
         let shared = &view.shared;
-        if !view.pools.sweep(&shared.snapshot, &shared.live, runtime::now()) {
-            view.pools.sweeping.set(false);
-            return;
+        match view.pools.sweep(&shared.snapshot, &shared.live, runtime::now()) {
+            Some(next) => after = next,
+            None => return view.pools.sweeping.set(false),
         }
     }
 }
