@@ -255,7 +255,8 @@ async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upl
     if view.shared.settings.no_splice {
         down.no_splice();
     }
-    if down.is_complete() && up.done {
+    if up.done && down.pass_received(&conn.socket, &st.s.client) {
+        st.x.bytes_out += down.bytes;
         return Outcome { cause: Cause::Normal, up_complete: true, down_complete: true };
     }
     let limits =

@@ -220,6 +220,21 @@ impl Flow {
         self.body.is_complete()
     }
 
+    /// Passes on what was received already, if that is all that is left and not much: most answers need no relay.
+    pub fn pass_received(&mut self, from: &Socket, to: &Socket) -> bool {
+        let Body::Length(left) = self.body else { return false };
+        if left > LOW_WATER as u64 || left > from.recv_queued() as u64 || to.send_pending() > HIGH_WATER {
+            return left == 0;
+        }
+        while !self.body.is_complete() {
+            match from.try_recv() {
+                Some(Ok(buf)) if !buf.is_empty() => self.pass(buf, from, to),
+                _ => return false,
+            };
+        }
+        true
+    }
+
     /// Moves what can be moved now.
     pub fn poll(&mut self, cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<FlowEnd> {
         self.poll_moved(cx, from, to, &mut Moved::default())
