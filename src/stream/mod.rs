@@ -7,7 +7,6 @@
 //! ```
 //! [`serve_client`] is the whole life of a client connection. A connection keeps the view that it began with.
 
-
 pub mod relay;
 pub mod termination;
 
