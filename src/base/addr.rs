@@ -148,6 +148,8 @@ pub struct AddrRules {
     pub fd: bool,
     /// `ring@` is allowed.
     pub ring: bool,
+    /// Datagram sockets (`udp@`, `uxdg@`, `dgram+`) are allowed.
+    pub dgram: bool,
 }
 
 impl AddrRules {
@@ -161,6 +163,7 @@ impl AddrRules {
         unix: true,
         fd: true,
         ring: false,
+        dgram: false,
     };
     /// `server`: port optional, with offsets.
     pub const SERVER: AddrRules = AddrRules {
@@ -170,8 +173,9 @@ impl AddrRules {
         offset: true,
         names: true,
         unix: true,
-        fd: true,
+        fd: false,
         ring: false,
+        dgram: false,
     };
     /// `log`, nameservers, peers: one optional port.
     pub const TARGET: AddrRules = AddrRules {
@@ -183,6 +187,7 @@ impl AddrRules {
         unix: true,
         fd: true,
         ring: true,
+        dgram: true,
     };
     /// `source`: an internet address with an optional port or range.
     pub const SOURCE: AddrRules = AddrRules {
@@ -194,6 +199,7 @@ impl AddrRules {
         unix: false,
         fd: false,
         ring: false,
+        dgram: false,
     };
 }
 
@@ -317,6 +323,14 @@ mod parse {
         let (transport, mut prefix, at) = cut_prefix(text);
         let rest = &text[at..];
         let all = (0, text.len());
+        match transport {
+            Some(Transport::Dgram) if !rules.dgram => {
+                return Err(err("a datagram socket is not permitted here", all));
+            }
+            Some(Transport::Quic) => return Err(err("QUIC is known, but not supported yet", all)),
+            Some(Transport::Mptcp) => return Err(err("MPTCP is known, but not supported yet", all)),
+            _ => {}
+        }
         if prefix == Prefix::Guess && rest.starts_with('/') {
             prefix = Prefix::Unix;
         }
@@ -393,6 +407,9 @@ mod parse {
             let mut e = err(format!("missing port number in '{text}'"), (0, text.len()));
             e.help = Some("write ADDRESS:PORT, :PORT or ADDRESS:LOW-HIGH");
             return Err(e);
+        }
+        if rules.port_required && ports == Ports::One(0) {
+            return Err(err("port 0 stands for none here", (0, text.len())));
         }
         let host = parse_host(host, at, family, rules)?;
         Ok(AddrSpec { host, ports, transport })
@@ -516,9 +533,7 @@ mod tests {
         assert_eq!(shown("sockpair@7", b), "sockpair@7");
         let a = ok("stream+fd@7", b);
         assert_eq!((a.transport, a.host), (Some(Transport::Stream), Host::Other(SockAddr::Fd(7))));
-        assert_eq!(ok("udp6@:53", b).transport, Some(Transport::Dgram));
-        assert_eq!(ok("quic4@:443", b).transport, Some(Transport::Quic));
-        assert_eq!(ok("mptcp@:443", b).transport, Some(Transport::Mptcp));
+        assert_eq!(ok("udp6@:53", AddrRules::TARGET).transport, Some(Transport::Dgram));
         assert_eq!(
             ok("localhost:80", b),
             AddrSpec {
@@ -560,6 +575,16 @@ mod tests {
         assert!(AddrSpec::parse(&format!("/{}", "x".repeat(200)), AddrRules::BIND).is_err());
         assert!(AddrSpec::parse("/run/x", AddrRules::SOURCE).is_err());
         assert!(AddrSpec::parse("ring@r", AddrRules::SERVER).is_err());
+        for (text, rules) in [
+            ("udp@1.1.1.1:53", AddrRules::SERVER),
+            ("uxdg@/run/x", AddrRules::BIND),
+            ("fd@3", AddrRules::SERVER),
+            ("quic4@:443", AddrRules::BIND),
+            ("mptcp@:443", AddrRules::BIND),
+            ("127.0.0.1:0", AddrRules::BIND),
+        ] {
+            assert!(AddrSpec::parse(text, rules).is_err(), "{text} would be accepted and do something else");
+        }
         assert_eq!(ok("ring@r", AddrRules::TARGET).host, Host::Ring("r".into()));
     }
 

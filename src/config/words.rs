@@ -231,6 +231,10 @@ impl Lexer<'_> {
             Some(value) if var.split => self.push_split(&value),
             Some(value) => {
                 self.bytes.extend_from_slice(&value);
+                if self.bytes.len() > CONFIG_LINE_MAX {
+                    let message = format!("the value is longer than {CONFIG_LINE_MAX} bytes");
+                    return Err(LexError::new(message, var.name_at, var.name.len()));
+                }
                 Ok(())
             }
             // `"${UNSET[*]}"` with nothing around it is no word at all, rather than an empty one.
@@ -523,6 +527,10 @@ mod tests {
         assert!(words(&"a ".repeat(CONFIG_WORDS_MAX)).is_ok());
         assert!(words(&"a ".repeat(CONFIG_WORDS_MAX + 1)).is_err());
         assert!(words(&"a".repeat(CONFIG_LINE_MAX + 1)).is_err());
+        // Variables made of variables double with each line.
+        let mut env = env();
+        env.set("BIG", "x".repeat(CONFIG_LINE_MAX / 2 + 1));
+        assert!(split_line(b"setenv BIG \"${BIG}${BIG}\"", PLACE, &env, &mut Vec::new()).is_err());
     }
 
     #[test]

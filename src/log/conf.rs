@@ -109,6 +109,19 @@ pub fn check_mode(section: &mut Section, http: bool, diags: &mut Diagnostics) {
     }
 }
 
+/// A line format that was asked for and goes nowhere.
+pub fn check_targets(section: &Section, global: &Section, diags: &mut Diagnostics) {
+    let Some(conf) = section.get::<LogConf>() else { return };
+    let inherited = conf.use_global && global.get::<LogConf>().is_some_and(|g| !g.targets.is_empty());
+    if matches!(conf.line, LineFormat::Default) || !conf.targets.is_empty() || inherited {
+        return;
+    }
+    let (kind, id) = (section.kind.keyword(), &section.name);
+    diags
+        .warning(section.loc, format!("log format ignored for {kind} '{id}' since it has no log address."))
+        .help("add 'log <address> <facility>', or 'log global' and an address in 'global'");
+}
+
 /// Logging of the proxy that `section` describes, after [`check_mode`].
 pub fn resolve(section: &Section, global: &Section) -> ProxyLog {
     // Configurations are resolved before chroot(2) hides /etc/localtime.

@@ -21,7 +21,7 @@ mod tests;
 mod var;
 
 pub use capture::{CaptureDecl, Captures, CookieCapture};
-pub use conf::{DEFAULT_LINE_LEN, ProxyLog, check_mode, resolve, resolve_global};
+pub use conf::{DEFAULT_LINE_LEN, ProxyLog, check_mode, check_targets, resolve, resolve_global};
 pub use date::load_time_zone;
 pub use fields::{LogAddr, LogFields, Origin, Timeline};
 pub use format::{LogFormat, Step, Usage};

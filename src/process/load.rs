@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::args::Args;
-use super::{demo, messages};
+use super::{demo, messages, privileges};
 use crate::acl::PatternLists;
 use crate::cli;
 use crate::config::{
@@ -68,6 +68,7 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     overrule(args, &mut sections);
     say_unsupported(args, &mut diags);
     let global = GlobalConf::of(&sections);
+    privileges::check(&global, &mut diags);
     let admin = cli::sockets(&global, &env, &mut diags);
     let mut snapshot = proxy::resolve(sections, &mut diags);
     if let (Some(snapshot), Some(maxconn)) = (&mut snapshot, args.proxy_maxconn) {

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::messages;
+use crate::config::Diagnostics;
 use crate::proxy::global::{Account, GlobalConf};
 
 /// The ids behind names; looked up before `chroot` hides the databases.
@@ -22,6 +23,23 @@ pub fn look_up(conf: &GlobalConf) -> Result<Ids, String> {
         uid: conf.process.user.as_ref().map(user_id).transpose()?,
         gid: conf.process.group.as_ref().map(group_id).transpose()?,
     })
+}
+
+/// Report users and groups that do not exist: `-c` must not pass what cannot start.
+pub fn check(conf: &GlobalConf, diags: &mut Diagnostics) {
+    let accounts: [(_, fn(&Account) -> Result<u32, String>); 4] = [
+        (&conf.process.user, user_id),
+        (&conf.process.group, group_id),
+        (&conf.unix_bind.user, user_id),
+        (&conf.unix_bind.group, group_id),
+    ];
+    for (account, id_of) in accounts {
+        if let Some(account @ Account::Name(_, loc)) = account
+            && let Err(why) = id_of(account)
+        {
+            diags.error(*loc, why);
+        }
+    }
 }
 
 /// A user's number.

@@ -14,6 +14,7 @@ use super::actions::parse_answer;
 use super::set::{Rank, Rule, RuleSet};
 use super::{AnswerBody, ProxyRules};
 
+const BACK: Sections = Sections(Sections::DEFAULTS.0 | Sections::BACKEND.0);
 const FRONT: Sections = Sections(Sections::DEFAULTS.0 | Sections::FRONTEND.0);
 const ACTION: &str = "<action> [options...] [ { if | unless } <condition> ]";
 
@@ -38,7 +39,7 @@ pub static KEYWORDS: &[Keyword] = &[
     rules("tcp-request content", Sections::PROXY, "rules on the first bytes of a client", |cx| {
         rule(cx, Sets::TCP_REQ)
     }),
-    rules("tcp-response content", Sections::PROXY, "rules on the first bytes of a server", |cx| {
+    rules("tcp-response content", BACK, "rules on the first bytes of a server", |cx| {
         rule(cx, Sets::TCP_RES)
     }),
     Keyword {
@@ -60,7 +61,7 @@ pub static KEYWORDS: &[Keyword] = &[
     },
     Keyword {
         name: "tcp-response inspect-delay",
-        sections: Sections::PROXY,
+        sections: BACK,
         syntax: "tcp-response inspect-delay <timeout>",
         doc: "how long content rules may wait for bytes of the server",
         status: Status::Full,

@@ -89,12 +89,12 @@ pub static KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "http-send-name-header",
         sections: BACK,
-        syntax: "http-send-name-header [<header>]",
+        syntax: "http-send-name-header <header>",
         doc: "Tell the server its name in this header.",
         status: Status::Full,
         parse: |cx| {
-            let name = cx.next().map(|w| w.bytes.clone());
-            raw(cx).http.send_name_header = name;
+            let Some(name) = cx.expect("a header name").map(|w| w.bytes.clone()) else { return };
+            raw(cx).http.send_name_header = Some(name);
             cx.end();
         },
     },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http1::pages::StoredResponse;
 use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status};
 
 use super::super::options::ErrorPage;
@@ -87,6 +88,10 @@ fn errorfile(cx: &mut ParseCx<'_>) {
         _ => std::fs::read(&path),
     };
     match content {
+        Ok(bytes) if !bytes.is_empty() && StoredResponse::from_file(&bytes, usize::MAX, 0).is_err() => {
+            let message = format!("'errorfile' : '{}' holds no HTTP response", path.display());
+            cx.error(w.loc, message).help("it begins with a status line and header fields, then comes an empty line");
+        }
         Ok(bytes) => {
             store(cx, status, ErrorPage::Raw(bytes));
             cx.end();

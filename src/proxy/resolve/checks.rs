@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Section, SectionKind};
+use crate::config::{Loc, Section, SectionKind};
+use crate::log;
 use crate::rules::ProxyRules;
 
 use super::super::balance::Algorithm;
+use super::super::check::{CheckKind, ProxyCheck};
 use super::super::{Backend, Frontend, Mode, Proxy, Snapshot};
 use super::proxies::is_http;
 use super::{Cx, kind_of};
@@ -35,6 +37,7 @@ fn frontend(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, fe: &Frontend) {
         let loc = fe.default_backend_name.as_ref().map_or(px.loc, |n| n.loc);
         modes(cx, px, snapshot.proxy(target), loc, "as its default backend");
     }
+    log::check_targets(&px.section, &snapshot.global, cx.diags);
     let rules = px.section.get::<ProxyRules>();
     for r in rules.iter().flat_map(|r| &r.use_backend).filter_map(|r| r.target()) {
         if let Some(target) = r.proxy() {
@@ -89,6 +92,30 @@ fn backend(cx: &mut Cx<'_>, px: &Proxy, be: &Backend) {
                 px.name, s.name
             );
             cx.diags.error(s.loc, message).help("add 'port <port>'");
+        }
+    }
+    for s in be.servers.iter().filter(|s| s.check.agent == Some(true) && s.check.agent_port.is_none()) {
+        let message = format!("proxy '{}': server '{}' has 'agent-check' without a port.", px.name, s.name);
+        cx.diags.error(s.loc, message).help("add 'agent-port <port>'");
+    }
+    unused_check_rules(cx, px);
+}
+
+/// `http-check` and `tcp-check` rules do nothing without their option. Those from `defaults` may serve others.
+fn unused_check_rules(cx: &mut Cx<'_>, px: &Proxy) {
+    let Some(check) = px.section.get::<ProxyCheck>() else { return };
+    let (http, tcp) = (matches!(check.kind, CheckKind::Http), matches!(check.kind, CheckKind::TcpRules));
+    let own = |owner: Option<Loc>| owner == Some(px.loc);
+    for (used, owner, rules, option) in
+        [(http, check.http_owner, "http-check", "httpchk"), (tcp, check.tcp_owner, "tcp-check", "tcp-check")]
+    {
+        if !used && own(owner) {
+            let message = format!(
+                "{} '{}' uses {rules} rules without 'option {option}', so the rules are ignored.",
+                kind_of(px),
+                px.name
+            );
+            cx.diags.warning(px.loc, message).help(format!("add 'option {option}', or remove the rules"));
         }
     }
 }

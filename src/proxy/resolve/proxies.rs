@@ -84,6 +84,10 @@ fn error_pages(cx: &mut Cx<'_>, raw: &[RawError]) -> ErrorPages {
                     }
                     continue;
                 };
+                for code in codes.iter().filter(|c| !section.pages.iter().any(|(s, _)| s == *c)) {
+                    let message = format!("status '{code}' is not declared in http-errors section '{}'", name.value);
+                    cx.diags.warning(name.loc, message).help("it keeps the page that it had");
+                }
                 for (status, page) in &section.pages {
                     if codes.is_empty() || codes.contains(status) {
                         pages.set(*status, Arc::clone(page));

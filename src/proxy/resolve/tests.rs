@@ -304,3 +304,19 @@ fn dispatch_and_transparent_are_servers_without_a_name() {
     let m = messages(&with_timeouts("backend d\n dispatch 127.0.0.1:99\n server s 127.0.0.1:80\n"));
     assert_eq!(m, ["W7: the dispatch address of backend 'd' will be ignored: there are servers."]);
 }
+
+#[test]
+fn options_without_what_they_need_are_errors() {
+    for line in [
+        "http-send-name-header",
+        "errorfile 503 /etc/passwd",
+        "server t udp@127.0.0.1:80",
+        "server t fd@3",
+        "server t 127.0.0.1:81 agent-check",
+    ] {
+        let m = messages(&with_timeouts(&format!("backend b\n server s 127.0.0.1:80\n {line}\n")));
+        assert!(m.len() == 1 && m[0].starts_with("E8:"), "{line}: {m:?}");
+    }
+    let m = messages(&with_timeouts("frontend f\n bind 127.0.0.1:1\n tcp-response content accept\n"));
+    assert_eq!(m, ["W8: 'tcp-response content' ignored because frontend 'f' has no backend capability"]);
+}

@@ -175,6 +175,10 @@ fn check(cx: &mut ActionCx<'_, '_>, a: &Answer) -> Option<()> {
         }
         AnswerBody::Empty => {}
     }
+    let carries = matches!(&a.body, AnswerBody::Bytes(_) | AnswerBody::Format(_));
+    if a.content_type.is_some() && !carries {
+        cx.ex.diags.warning(loc, "'content-type' has no effect: the answer has no content of its own");
+    }
     Some(())
 }
 
