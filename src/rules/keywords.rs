@@ -39,9 +39,7 @@ pub static KEYWORDS: &[Keyword] = &[
     rules("tcp-request content", Sections::PROXY, "rules on the first bytes of a client", |cx| {
         rule(cx, Sets::TCP_REQ)
     }),
-    rules("tcp-response content", BACK, "rules on the first bytes of a server", |cx| {
-        rule(cx, Sets::TCP_RES)
-    }),
+    rules("tcp-response content", BACK, "rules on the first bytes of a server", |cx| rule(cx, Sets::TCP_RES)),
     Keyword {
         name: "http-error",
         sections: Sections::PROXY,

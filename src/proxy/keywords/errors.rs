@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::http1::pages::StoredResponse;
 use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status};
+use crate::http1::pages::StoredResponse;
 
 use super::super::options::ErrorPage;
 use super::super::raw::{At, RawError, RawErrorSection};
@@ -90,7 +90,8 @@ fn errorfile(cx: &mut ParseCx<'_>) {
     match content {
         Ok(bytes) if !bytes.is_empty() && StoredResponse::from_file(&bytes, usize::MAX, 0).is_err() => {
             let message = format!("'errorfile' : '{}' holds no HTTP response", path.display());
-            cx.error(w.loc, message).help("it begins with a status line and header fields, then comes an empty line");
+            cx.error(w.loc, message)
+                .help("it begins with a status line and header fields, then comes an empty line");
         }
         Ok(bytes) => {
             store(cx, status, ErrorPage::Raw(bytes));

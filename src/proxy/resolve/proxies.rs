@@ -85,7 +85,8 @@ fn error_pages(cx: &mut Cx<'_>, raw: &[RawError]) -> ErrorPages {
                     continue;
                 };
                 for code in codes.iter().filter(|c| !section.pages.iter().any(|(s, _)| s == *c)) {
-                    let message = format!("status '{code}' is not declared in http-errors section '{}'", name.value);
+                    let message =
+                        format!("status '{code}' is not declared in http-errors section '{}'", name.value);
                     cx.diags.warning(name.loc, message).help("it keeps the page that it had");
                 }
                 for (status, page) in &section.pages {
