@@ -302,6 +302,27 @@ fn pause_and_resume() {
 }
 
 #[test]
+fn the_foreground_leaves_the_pid_file_alone() {
+    let dir = Dir::new();
+    let port = free_port();
+    let config = dir.config(&format!("global\n pidfile /nosuch/dir/pid\n{}", proxy(port, 1, "")));
+    let haring = Running::start(HARING, &["-db", "-f", &config]);
+    wait_for(port);
+    drop(haring);
+}
+
+#[test]
+fn a_check_finds_unknown_users() {
+    let dir = Dir::new();
+    for line in ["user nosuchuser", "group nosuchgroup", "unix-bind user nosuchuser"] {
+        let config = dir.config(&format!("global\n {line}\n{}", proxy(free_port(), 1, "")));
+        let out = run(&["-c", "-f", &config]);
+        assert_eq!(out.status.code(), Some(1), "{line}");
+        assert!(text(&out.stderr).contains(":2] : cannot find"), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
 fn daemon_writes_its_pid() {
     let dir = Dir::new();
     let port = free_port();

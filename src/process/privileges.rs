@@ -27,16 +27,10 @@ pub fn look_up(conf: &GlobalConf) -> Result<Ids, String> {
 
 /// Report users and groups that do not exist: `-c` must not pass what cannot start.
 pub fn check(conf: &GlobalConf, diags: &mut Diagnostics) {
-    let accounts: [(_, fn(&Account) -> Result<u32, String>); 4] = [
-        (&conf.process.user, user_id),
-        (&conf.process.group, group_id),
-        (&conf.unix_bind.user, user_id),
-        (&conf.unix_bind.group, group_id),
-    ];
-    for (account, id_of) in accounts {
-        if let Some(account @ Account::Name(_, loc)) = account
-            && let Err(why) = id_of(account)
-        {
+    let users = [&conf.process.user, &conf.unix_bind.user].map(|a| a.as_ref().map(|a| (a, user_id(a))));
+    let groups = [&conf.process.group, &conf.unix_bind.group].map(|a| a.as_ref().map(|a| (a, group_id(a))));
+    for (account, found) in users.into_iter().chain(groups).flatten() {
+        if let (Account::Name(_, loc), Err(why)) = (account, found) {
             diags.error(*loc, why);
         }
     }

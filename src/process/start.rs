@@ -77,9 +77,12 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let needs = needs(&snapshot, &global, &sockets, threads);
     let limits = limits::apply(&global, args, needs).map_err(one)?;
     crate::net::limit_pipes(limits::pipes(&global, &limits));
-    let pidfile = daemon::PidFile::open(args, &global)?;
     let background = (args.daemon || global.process.daemon)
         && !(args.debug || args.foreground || args.foreground_service || global.process.debug);
+    // What runs in a terminal has no pid file, as in HAProxy: trying a configuration out with -db must not touch
+    // that of the service.
+    let managed = background || args.foreground_service || args.master_worker || args.master_worker_notify;
+    let pidfile = if managed { daemon::PidFile::open(args, &global)? } else { None };
     let side = if background { daemon::detach().map_err(one)? } else { daemon::Side::Daemon };
     // The parent writes the daemon's id: a script that has started us finds it when we return.
     match (side, &pidfile) {
