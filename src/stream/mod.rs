@@ -50,6 +50,9 @@ pub fn serve_client(
 
 async fn serve(mut s: Session) {
     if !admitted(&mut s) {
+        if s.client.send_pending() > 0 {
+            Box::pin(http::keepalive::linger(&mut s)).await;
+        }
         return;
     }
     match s.view.proxy(s.frontend).mode {

@@ -1,7 +1,5 @@
 //! TCP mode: content rules, a server, the relay. Tunnels of HTTP mode use the same relay.
 
-use std::task::Poll;
-
 use crate::http::BodyLen;
 use crate::log::Step;
 use crate::net::RecvBuf;
@@ -210,11 +208,6 @@ pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) 
 /// `mode health`: says OK and closes.
 pub(super) async fn health(s: &mut Session) {
     s.client.send(&b"OK"[..]);
-    let client = &s.client;
-    let deadline = after(s.view.proxy(s.frontend).timeouts.client);
-    let _ = until(&mut s.timer, deadline, |cx| match client.poll_sent(cx, 0) {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(r) => Poll::Ready(r),
-    })
-    .await;
+    // What the checker sends is not read before: a close would reset the connection.
+    keepalive::linger(s).await;
 }

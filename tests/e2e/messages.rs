@@ -106,3 +106,25 @@ fn large_bodies_arrive_unchanged_both_ways() {
         assert!(a.body == body, "'{options}': some bytes changed");
     }
 }
+
+/// Who asks `monitor-net` or `mode health` reads the answer and then the end, however long its question was.
+#[test]
+fn monitors_are_answered_without_a_reset() {
+    let (net, health) = (free_port(), free_port());
+    let config = format!(
+        "defaults\n    timeout client 3s\n    timeout server 3s\n    timeout connect 3s\nfrontend net\n    mode http\n    \
+         bind 127.0.0.1:{net}\n    monitor-net 127.0.0.0/8\nlisten health\n    mode health\n    \
+         bind 127.0.0.1:{health}\n"
+    );
+    let _p = haring(&config, &[net, health]);
+    for (port, expected) in [(net, "HTTP/1.0 200 OK\r\n\r\n"), (health, "OK")] {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the port is open");
+        stream.set_read_timeout(Some(PATIENCE)).expect("valid");
+        let question = format!("GET / HTTP/1.0\r\nX: {}\r\n\r\n", "y".repeat(3000));
+        std::io::Write::write_all(&mut stream, question.as_bytes()).expect("it is taken");
+        let mut all = String::new();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::io::Read::read_to_string(&mut stream, &mut all).expect("the end, not a reset");
+        assert_eq!(all, expected);
+    }
+}

@@ -76,6 +76,40 @@ fn a_body_that_stops_is_not_waited_for() {
     alive(port);
 }
 
+/// A body that is awaited and comes byte by byte takes the memory of its bytes, not of as many buffers.
+#[test]
+fn a_body_that_trickles_into_the_buffer() {
+    let server = Recorder::start();
+    let port = free_port();
+    let config = format!(
+        "defaults\n    mode http\n    timeout client 20s\n    timeout server 3s\n    timeout connect 3s\nlisten li\n    \
+         bind 127.0.0.1:{port}\n    option http-buffer-request\n    server s 127.0.0.1:{}\n",
+        server.port
+    );
+    let p = haring(&config, &[port]);
+    let before = p.memory_kib();
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(port)).collect();
+    for c in &mut clients {
+        c.send("POST /trickle HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\n");
+    }
+    for i in 0..300 {
+        for c in &mut clients {
+            c.send([b'a' + (i % 26) as u8]);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        if i == 298 {
+            // Less than one page for each byte.
+            let growth = p.memory_kib() - before;
+            assert!(growth < 4 * 1024, "{growth} KiB for 2400 bytes");
+        }
+    }
+    let body: Vec<u8> = (0..300).map(|i| b'a' + (i % 26) as u8).collect();
+    for c in &mut clients {
+        assert_eq!(c.answer().expect("an answer").status, 200);
+    }
+    assert!(find(&server.take(), &body).is_some(), "the body arrives as it was sent");
+}
+
 #[test]
 fn heads_without_end_are_refused() {
     let server = Recorder::start();

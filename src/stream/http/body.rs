@@ -17,6 +17,9 @@ use super::super::wait::until;
 use super::super::worker::View;
 use super::{Next, answers};
 
+/// Received parts up to this size are copied behind the one before.
+const JOINED_BYTES: usize = 4096;
+
 /// Waits for the whole body or a full buffer, as long as `timeout http-request` allows.
 pub(in crate::stream) async fn buffer_all(view: &View, st: &mut Stream<'_>) -> Option<Next> {
     let limit = st.fe(view).timeouts.http_request;
@@ -130,7 +133,7 @@ async fn collect(
         BodyLen::None | BodyLen::Tunnel => Rest::Length(0),
     };
     out.clear();
-    let mut kept = VecDeque::new();
+    let mut kept: VecDeque<RecvBuf> = VecDeque::new();
     let mut idle = Some(idle);
     let mut state = if rest.is_done() { Collected::Complete } else { Collected::Enough };
     while state == Collected::Enough && out.len() < wanted.enough {
@@ -156,7 +159,11 @@ async fn collect(
             Some(false) => Collected::Enough,
             None => Collected::Invalid,
         };
-        kept.push_back(buf);
+        // A body that comes byte by byte must not hold a whole buffer for each.
+        let joined = buf.len() <= JOINED_BYTES && kept.back_mut().is_some_and(|last| last.try_append(&buf));
+        if !joined {
+            kept.push_back(buf);
+        }
     }
     while let Some(buf) = kept.pop_back() {
         socket.unrecv(buf);
