@@ -16,18 +16,45 @@ pub fn hard_limit() -> u64 {
 /// a configuration from a larger machine starts here too.
 pub fn apply(conf: &GlobalConf, args: &Args, needs: DescriptorNeeds) -> Result<ProcessLimits, String> {
     let computed = process_limits(&conf.limits, args.maxconn.map(|n| n as usize), needs);
-    let limits = raise_descriptors(conf, computed)?;
+    let mut limits = raise_descriptors(conf, computed)?;
     if conf.limits.maxconn.is_none() && args.maxconn.is_none() && args.verbose {
         messages::notice(&format!("setting global.maxconn to {}.", limits.maxconn));
     }
     if let Some(megabytes) = args.memory {
         let bytes = megabytes.saturating_mul(1 << 20);
-        if let Err(error) = setrlimit(Resource::RLIMIT_AS, bytes, bytes) {
+        // Not the address space: most of what allocators and rings reserve of it is never touched.
+        if let Err(error) = setrlimit(Resource::RLIMIT_DATA, bytes, bytes) {
             let text = format!("startup : memory cannot be limited to {megabytes} MiB: {}", error.desc());
             refuse(conf, text)?;
         }
+        let carried = carried_by(bytes, needs.threads, conf.tune.bufsize);
+        if carried < limits.maxconn {
+            if args.maxconn.is_some() || conf.limits.maxconn.is_some() {
+                messages::warning(&format!(
+                    "startup : {megabytes} MiB of memory do not carry maxconn {}: going on with maxconn {carried}.",
+                    limits.maxconn
+                ));
+            }
+            limits.maxconn = carried;
+        }
     }
     Ok(limits)
+}
+
+/// What the process needs without any connection, and each thread.
+const BASE_BYTES: u64 = 8 << 20;
+const THREAD_BYTES: u64 = 4 << 20;
+
+/// Buffers that a connection may fill when its client and its server do their worst: a head and what is queued
+/// behind it, in both directions.
+const BUFFERS_PER_CONNECTION: u64 = 4;
+
+/// How many connections may be let in so that so much memory is enough whatever they do: an allocation that fails
+/// would end the process with all of them.
+fn carried_by(bytes: u64, threads: usize, bufsize: usize) -> usize {
+    let left = bytes.saturating_sub(BASE_BYTES + THREAD_BYTES * threads as u64);
+    let connections = left / (BUFFERS_PER_CONNECTION * bufsize.max(1) as u64);
+    usize::try_from(connections.max(1)).unwrap_or(usize::MAX)
 }
 
 /// Pipes that splice(2) may use: what `maxpipes` says, else as many as descriptors are left beyond those of the
@@ -89,4 +116,16 @@ fn refuse(conf: &GlobalConf, text: String) -> Result<(), String> {
     }
     messages::warning(&text);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_carries_so_many_connections() {
+        assert_eq!(carried_by(100 << 20, 2, 16384), 1344);
+        assert_eq!(carried_by(100 << 20, 2, 32768), 672);
+        assert_eq!(carried_by(10 << 20, 2, 16384), 1);
+    }
 }

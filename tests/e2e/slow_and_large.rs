@@ -353,6 +353,31 @@ fn few_descriptors_are_enough_for_all_that_are_let_in() {
     drop(readers);
 }
 
+/// More clients with half a request each than the memory carries: they wait at the door.
+#[test]
+fn little_memory_is_enough_for_all_that_are_let_in() {
+    let server = Recorder::start();
+    let port = free_port();
+    let config = format!(
+        "global\n    maxconn 3000\n    nbthread 2\ndefaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    \
+         timeout connect 3s\nlisten li\n    bind 127.0.0.1:{port}\n    server s 127.0.0.1:{}\n",
+        server.port
+    );
+    let mut p = haring_with_memory(&config, &[port], 40);
+    let half = format!("GET /{} HTTP/1.1\r\nX: ", "a".repeat(9000));
+    let crowd: Vec<Client> = (0..1500)
+        .map(|_| {
+            let mut c = Client::connect(port);
+            c.send(&half);
+            c
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(p.is_running(), "{}", p.output());
+    drop(crowd);
+    assert_eq!(get(port, "/", "Host: x\r\n").status, 200);
+}
+
 /// A thousand connections that say nothing are gone when their time is up.
 #[test]
 fn silent_connections_do_not_stay() {

@@ -117,6 +117,13 @@ pub fn haring_with_descriptors(config: &str, ports: &[u16], descriptors: u32) ->
     launch(config, ports, command)
 }
 
+/// The same with so many MiB of memory (`-m`) and no more.
+pub fn haring_with_memory(config: &str, ports: &[u16], megabytes: u32) -> Process {
+    let mut command = Command::new(program());
+    command.arg("-m").arg(megabytes.to_string());
+    launch(config, ports, command)
+}
+
 fn program() -> std::ffi::OsString {
     std::env::var_os("HARING_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_haring").into())
 }
