@@ -128,3 +128,21 @@ fn monitors_are_answered_without_a_reset() {
         assert_eq!(all, expected);
     }
 }
+
+/// A rule may give a response with a body a status that has none; the body must not become the next response.
+#[test]
+fn a_status_without_a_body_ends_the_connection_when_one_follows() {
+    let server = Recorder::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/".to_vec());
+    let port = free_port();
+    let config = format!(
+        "defaults\n    mode http\n    timeout client 3s\n    timeout server 3s\n    timeout connect 3s\nlisten li\n    \
+         bind 127.0.0.1:{port}\n    http-response set-status 204\n    server s 127.0.0.1:{}\n",
+        server.port
+    );
+    let _p = haring(&config, &[port]);
+    let mut c = Client::connect(port);
+    c.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+    let a = c.answer().expect("an answer");
+    assert_eq!((a.status, a.header("connection")), (204, Some("close")));
+    assert!(find(&c.everything(), b"HTTP/1.1").is_none(), "nothing follows on this connection");
+}
