@@ -87,8 +87,8 @@ impl Matcher {
                 let keys = keys.iter().map(|(b, i)| (b.as_slice(), *i));
                 Matcher::Bin(StrSet::build(Position::Exact, false, keys).map_err(|e| (0, e))?)
             }
-            Method::Str => Matcher::Str(strings(Position::Exact, ignore_case)?),
-            Method::Meth => Matcher::Str(strings(Position::Exact, true)?),
+            // Methods are case-sensitive (RFC 9110 9.1): 'get' is another method than GET.
+            Method::Str | Method::Meth => Matcher::Str(strings(Position::Exact, ignore_case)?),
             Method::Beg => Matcher::Str(strings(Position::Prefix, ignore_case)?),
             Method::End => Matcher::Str(strings(Position::Suffix, ignore_case)?),
             Method::Sub => Matcher::Str(strings(Position::Inside, ignore_case)?),

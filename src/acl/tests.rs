@@ -155,7 +155,7 @@ fn conditions_combine_acls() {
         "if { req.cook(SID) -m len 3 } { cook_val(T) gt 4 }",
         "if { urlp(b) 2 } { query -m found }",
         "if { req.hdr(nope) -m found } or { hdr(host),lower www.example.org }",
-        "if { path,length gt 5 } { method get POST }",
+        "if { path,length gt 5 } { method GET POST } { method -i get }",
         "if { path_sub logo } { base_dir img } { url_len 21 }",
         "if { str(5) -m int 1:9 } { src -m found }",
     ] {
@@ -170,6 +170,7 @@ fn conditions_combine_acls() {
         "if { req.fhdr(x-f) 10.0.0.1 }",
         "if { path -m str /img }",
         "if METH_POST",
+        "if { method get }",
     ] {
         assert!(!holds(no), "{no}");
     }
