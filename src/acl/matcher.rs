@@ -187,7 +187,8 @@ mod tests {
         assert!(hit(Method::Bin, false, &["48656C6c6f"], Sample::str(b"Hello")));
         assert!(hit(Method::Str, true, &["a", "B"], Sample::str(b"b")));
         assert!(hit(Method::Str, false, &["12"], Sample::Int(12)));
-        assert!(hit(Method::Meth, false, &["get", "HEAD"], Sample::Meth(b"GET"[..].into())));
+        assert!(hit(Method::Meth, false, &["GET", "HEAD"], Sample::Meth(b"GET"[..].into())));
+        assert!(!hit(Method::Meth, false, &["get"], Sample::Meth(b"GET"[..].into())));
         assert!(hit(Method::Reg, true, &["^www", "[.]org$"], Sample::str(b"x.ORG")));
         assert!(!hit(Method::Reg, false, &["^www", "[.]org$"], Sample::str(b"x.com")));
     }
