@@ -290,8 +290,8 @@ fn scenario(seed: u64, faults: Faults, extra: &str) {
             runtime::sleep(Duration::from_millis(100)).await;
         }
     });
-    let lines = lines.take();
     let totals = shared.live.process_totals();
+    let lines = lines.take_at_least(totals.requests as usize);
     let answered = *answered.borrow();
     if strict {
         assert_eq!(totals.requests, 32);

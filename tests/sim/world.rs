@@ -42,6 +42,18 @@ impl Lines {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Like `take`, but waits for `n` lines longer: a busy machine runs the receiver late.
+    pub fn take_at_least(&self, n: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        while all.len() < n
+            && let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5))
+        {
+            all.push(line);
+        }
+        all.extend(self.take());
+        all
+    }
+
     /// Everything received; waits a little for what is on its way.
     pub fn take(&self) -> Vec<String> {
         let mut all = Vec::new();
