@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::acl::Condition;
 use crate::base::duration::Unit;
-use crate::config::{Keyword, ParseCx, SectionKind, Sections, Status, Word, known, suggest};
+use crate::config::{Keyword, Loc, ParseCx, SectionKind, Sections, Status, Word, known, suggest};
 use crate::sample::{ExprCx, LastRule, Place};
 
 use super::action::{Action, ActionCx, Sets};
@@ -194,6 +194,8 @@ fn rule(cx: &mut ParseCx<'_>, set: Sets) {
     }
     let Some(condition) = Condition::parse_optional(&mut ex, rest) else { return };
     let (origin, owner) = (origin(cx), cx.section.loc);
+    let last = condition.is_none() && is_final(action.name, words);
+    warn_of_noop(cx, set, word.loc, last);
     set_of(cx.section.feature::<ProxyRules>(), set).push(Rule {
         act,
         condition,
@@ -201,6 +203,33 @@ fn rule(cx: &mut ParseCx<'_>, set: Sets) {
         owner,
         rank: Rank::Normal,
     });
+}
+
+/// Nothing of the set is evaluated behind this action.
+fn is_final(action: &str, words: &[Word]) -> bool {
+    const FINAL: &[&str] =
+        &["accept", "allow", "auth", "deny", "redirect", "reject", "return", "silent-drop", "tarpit"];
+    FINAL.contains(&action) && !words.iter().any(|w| w.is("ignore-empty"))
+}
+
+/// A rule behind one that always ends the set is never reached: said once.
+fn warn_of_noop(cx: &mut ParseCx<'_>, set: Sets, loc: Loc, last: bool) {
+    let key = (set.0, cx.section.loc);
+    let ended = &mut cx.section.feature::<ProxyRules>().ended;
+    let at = ended.iter().position(|k| *k == key);
+    if let Some(at) = at {
+        ended.swap_remove(at);
+    }
+    if last {
+        ended.push(key);
+    }
+    if at.is_some() {
+        let keyword = set.keyword();
+        let message = format!(
+            "previous '{keyword}' action is final and has no condition attached, further entries are NOOP"
+        );
+        cx.warning(loc, message).help("give the rule before it a condition, or move it behind the others");
+    }
 }
 
 /// The action that a word names, and what stands in its parentheses.

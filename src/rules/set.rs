@@ -158,6 +158,8 @@ pub struct ProxyRules {
     pub pages: Vec<Arc<PageRef>>,
     /// The latest kind of rule in the file and its place in the order of evaluation.
     pub(super) latest: Option<(u8, &'static str)>,
+    /// Sets (and their section) that ended with a rule behind which nothing is evaluated.
+    pub(super) ended: Vec<(u32, Loc)>,
 }
 
 impl ProxyRules {

@@ -391,6 +391,15 @@ fn an_order_that_misleads_is_a_warning() {
     assert!(l.diags.list.iter().any(|d| d.message.contains("is still evaluated before it")));
     let l = load("http-request deny if FALSE\nuse_backend x");
     assert!(!l.diags.has_warnings());
+    let l = load("http-request deny\nhttp-response deny\nhttp-request set-nice 1\nhttp-request set-nice 2");
+    let noop: Vec<u32> = l
+        .diags
+        .list
+        .iter()
+        .filter(|d| d.message.contains("further entries are NOOP"))
+        .map(|d| d.loc.line)
+        .collect();
+    assert_eq!(noop, [4]);
 }
 
 proptest::proptest! {
