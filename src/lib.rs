@@ -19,6 +19,7 @@ pub mod sample;
 // E
 pub mod acl;
 pub mod log;
+pub mod stick;
 // F
 pub mod rules;
 // G

@@ -1,0 +1,527 @@
+//! What a thread does with the records that it owns: filling, expiring, purging, handing over, taking over.
+//!
+//! The lists of a slab (free records; entries by age) are changed by its owner only, so plain loads and stores do.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+
+use crate::base::time::Mono;
+
+use super::index::{Meta, State, Want};
+use super::schema::{KEY, LINKS, META, NEXT, STAMPS, TOUCHED};
+use super::table::{Entry, H_POOL, Table, Writer, ms};
+use super::{Key, index::Link};
+
+/// Words of a slab's block: two cache lines, so that neighbours do not disturb each other.
+pub(super) const WORDS: usize = 16;
+// The words.
+const OWNER: usize = 0;
+const FREE: usize = 1;
+const OLDEST: usize = 2;
+const NEWEST: usize = 3;
+/// Records in the list by age, dead ones included.
+pub(super) const USED: usize = 4;
+/// Dead ones among them, killed by others; may be off by what killed processes did not count.
+pub(super) const ZOMBIES: usize = 5;
+/// Records that the slab owns.
+const OWNED: usize = 6;
+/// The slab that asks this one for records, plus 1.
+const WANTED: usize = 8;
+/// First of a chain of free records that another slab gave, plus 1.
+const GIVEN: usize = 9;
+
+/// Records that are taken from the pool at once, at most.
+const CHUNK: u32 = 64;
+/// Records that are handed over at once, at most.
+const GIFT: u64 = 64;
+/// Entries that are looked at for an old one before the oldest known is taken.
+const PURGE_LOOK: usize = 64;
+/// Entries that are passed to find one's place by age.
+const SORT_LOOK: usize = 64;
+
+impl Writer {
+    /// Own a slab of the table. `process` and `thread` name the owner, for [`Writer::adopt`] in others.
+    /// `None` when all slabs are owned.
+    pub fn claim(table: &Arc<Table>, process: u32, thread: u32) -> Option<Writer> {
+        let owner = (u64::from(process) << 32) | (u64::from(thread) + 1);
+        (0..table.slabs()).find_map(|slab| {
+            let word = table.w(table.slab(slab) + OWNER);
+            word.compare_exchange(0, owner, AcqRel, Relaxed).ok()?;
+            Some(Writer { table: table.clone(), slab, owner, asked: Cell::new(None) })
+        })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    fn get(&self, word: usize) -> u64 {
+        self.table.w(self.table.slab(self.slab) + word).load(Relaxed)
+    }
+
+    fn set(&self, word: usize, value: u64) {
+        self.table.w(self.table.slab(self.slab) + word).store(value, Relaxed);
+    }
+
+    fn meta(&self, rec: u32) -> Meta {
+        Meta(self.table.w(self.table.record(rec) + META).load(Acquire))
+    }
+
+    fn set_meta(&self, rec: u32, meta: Meta) {
+        self.table.w(self.table.record(rec) + META).store(meta.0, Release);
+    }
+
+    /// The entry with that key, made with zeros if there is none. `None` when the table is full: of entries in use,
+    /// with `nopurge` of any, or of others' entries that are not handed over yet.
+    pub fn get_or_insert(&self, key: Key<'_>, now: Mono) -> Option<Entry<'_>> {
+        let t = &*self.table;
+        let bucket = t.bucket(t.hash(key));
+        let mut spare: Option<u32> = None;
+        loop {
+            let found = t.walk(bucket, Want::Key(key));
+            if let Some((rec, meta)) = found.hit {
+                let over = meta.refs() == 0 && t.expired(rec, now);
+                if over {
+                    t.kill(rec, meta);
+                    continue;
+                }
+                let entry = t.pin_found(rec, meta);
+                if entry.is_some() || meta.full() {
+                    self.put_back(spare);
+                    return entry;
+                }
+                continue;
+            }
+            let rec = match spare {
+                Some(rec) => rec,
+                None => {
+                    let rec = self.alloc(now)?;
+                    self.fill(rec, key, now);
+                    spare = Some(rec);
+                    // Making room may have changed the bucket.
+                    continue;
+                }
+            };
+            let next = t.w(t.record(rec) + NEXT);
+            next.store(Link(next.load(Relaxed)).lead(found.head.record()).0, Relaxed);
+            let head = found.head.lead(Some(rec));
+            if t.w(bucket).compare_exchange(found.head.0, head.0, AcqRel, Relaxed).is_ok() {
+                self.append(rec, ms(now));
+                t.promote(t.record(rec), self.meta(rec));
+                return Some(t.resume_own(rec));
+            }
+        }
+    }
+
+    /// Write a new entry into a free record. The link's count moves on, its mark goes.
+    fn fill(&self, rec: u32, key: Key<'_>, now: Mono) {
+        let t = &*self.table;
+        let base = t.record(rec);
+        let meta = Meta(self.meta(rec).next(self.slab, State::Building).0 | 1);
+        t.w(base + META).store(meta.0, Relaxed);
+        // Whoever sees any of what follows sees the new version as well.
+        fence(Release);
+        key.store(t.ws(base + KEY, t.key_words()));
+        for w in t.ws(base + KEY + t.key_words(), t.record_words() - KEY - t.key_words()) {
+            w.store(0, Relaxed);
+        }
+        t.w(base + TOUCHED).store(now.0, Relaxed);
+        let stamp = u64::from(ms(now));
+        t.w(base + STAMPS).store((stamp << 32) | stamp, Relaxed);
+    }
+
+    fn put_back(&self, spare: Option<u32>) {
+        if let Some(rec) = spare {
+            self.free(rec);
+        }
+    }
+
+    /// A record to fill: a free one, one of the pool, else the oldest entry's.
+    fn alloc(&self, now: Mono) -> Option<u32> {
+        self.take_gift();
+        self.give(now);
+        if let Some(rec) = self.pop_free().or_else(|| self.take_chunk()) {
+            return Some(rec);
+        }
+        self.collect(now);
+        if let Some(rec) = self.pop_free() {
+            return Some(rec);
+        }
+        if !self.table.schema().nopurge && self.purge() {
+            return self.pop_free();
+        }
+        self.ask();
+        None
+    }
+
+    fn pop_free(&self) -> Option<u32> {
+        let rec = (self.get(FREE) as u32).checked_sub(1)?;
+        self.set(FREE, self.links(rec).1.map_or(0, |r| u64::from(r) + 1));
+        Some(rec)
+    }
+
+    /// Out of the index for sure: ready to be filled again.
+    fn free(&self, rec: u32) {
+        self.set_meta(rec, self.meta(rec).next(self.slab, State::Free));
+        self.push_free(rec);
+    }
+
+    fn push_free(&self, rec: u32) {
+        self.set_links(rec, None, (self.get(FREE) as u32).checked_sub(1));
+        self.set(FREE, u64::from(rec) + 1);
+    }
+
+    /// Take a chunk of never used records; a share of what is left, so that the last ones spread.
+    fn take_chunk(&self) -> Option<u32> {
+        let (pool, size) = (self.table.w(H_POOL), u64::from(self.table.schema().size));
+        let mut first = pool.load(Relaxed);
+        let n = loop {
+            let left = size.saturating_sub(first);
+            if left == 0 {
+                return None;
+            }
+            let share = left / (4 * self.table.slabs() as u64);
+            let n = share.clamp(1, u64::from(CHUNK));
+            match pool.compare_exchange_weak(first, first + n, AcqRel, Relaxed) {
+                Ok(_) => break n,
+                Err(now) => first = now,
+            }
+        };
+        for rec in (first..first + n).rev() {
+            self.set_meta(rec as u32, Meta::new(0, self.slab, State::Free, 0));
+            self.push_free(rec as u32);
+        }
+        self.set(OWNED, self.get(OWNED) + n);
+        self.pop_free()
+    }
+
+    fn links(&self, rec: u32) -> (Option<u32>, Option<u32>) {
+        let w = self.table.w(self.table.record(rec) + LINKS).load(Relaxed);
+        (((w >> 32) as u32).checked_sub(1), (w as u32).checked_sub(1))
+    }
+
+    fn set_links(&self, rec: u32, older: Option<u32>, newer: Option<u32>) {
+        let word = |r: Option<u32>| r.map_or(0, |r| u64::from(r) + 1);
+        self.table.w(self.table.record(rec) + LINKS).store((word(older) << 32) | word(newer), Relaxed);
+    }
+
+    fn oldest(&self) -> Option<u32> {
+        (self.get(OLDEST) as u32).checked_sub(1)
+    }
+
+    /// Into the list by age; `stamp_ms` is the use that puts it there. Nearly always that is the end.
+    fn append(&self, rec: u32, stamp_ms: u32) {
+        let stamps = self.table.w(self.table.record(rec) + STAMPS);
+        stamps.store((stamps.load(Relaxed) >> 32 << 32) | u64::from(stamp_ms), Relaxed);
+        let (mut older, mut newer) = ((self.get(NEWEST) as u32).checked_sub(1), None);
+        for _ in 0..SORT_LOOK {
+            let Some(o) = older else { break };
+            if self.queued_ms(o).wrapping_sub(stamp_ms) as i32 <= 0 {
+                break;
+            }
+            (older, newer) = (self.links(o).0, Some(o));
+        }
+        self.set_links(rec, older, newer);
+        match older {
+            Some(o) => self.set_links(o, self.links(o).0, Some(rec)),
+            None => self.set(OLDEST, u64::from(rec) + 1),
+        }
+        match newer {
+            Some(n) => self.set_links(n, Some(rec), self.links(n).1),
+            None => self.set(NEWEST, u64::from(rec) + 1),
+        }
+        self.set(USED, self.get(USED) + 1);
+    }
+
+    fn detach(&self, rec: u32) {
+        let (older, newer) = self.links(rec);
+        let word = |r: Option<u32>| r.map_or(0, |r| u64::from(r) + 1);
+        match older {
+            Some(o) => self.set_links(o, self.links(o).0, newer),
+            None => self.set(OLDEST, word(newer)),
+        }
+        match newer {
+            Some(n) => self.set_links(n, older, self.links(n).1),
+            None => self.set(NEWEST, word(older)),
+        }
+        self.set(USED, self.get(USED) - 1);
+    }
+
+    /// Free an entry of ours that somebody killed.
+    fn reap(&self, rec: u32, dead: Meta) {
+        self.table.unlink(rec, dead);
+        self.detach(rec);
+        self.table.w(self.table.slab(self.slab) + ZOMBIES).fetch_sub(1, Relaxed);
+        self.free(rec);
+    }
+
+    fn touched_ms(&self, rec: u32) -> u32 {
+        ms(Mono(self.table.w(self.table.record(rec) + TOUCHED).load(Relaxed)))
+    }
+
+    fn queued_ms(&self, rec: u32) -> u32 {
+        self.table.w(self.table.record(rec) + STAMPS).load(Relaxed) as u32
+    }
+
+    /// Look at the oldest entry: free it when it is dead, when `over` says so, or move it where its last use puts it.
+    /// False when it is neither.
+    fn settle(&self, rec: u32, over: bool) -> bool {
+        let meta = self.meta(rec);
+        if meta.state() == State::Dead {
+            self.reap(rec, meta);
+            return true;
+        }
+        if meta.refs() > 0 {
+            // As good as used now; its true place is found when it comes by again.
+            let newest = (self.get(NEWEST) as u32).checked_sub(1).unwrap_or(rec);
+            let stamp = self.queued_ms(newest);
+            self.detach(rec);
+            self.append(rec, stamp);
+            return false;
+        }
+        if over && self.table.kill(rec, meta) {
+            self.reap(rec, meta.with(State::Dead));
+            return true;
+        }
+        false
+    }
+
+    /// Drop the least recently used entry that is not in use. Uses are noticed here, not when they happen: an entry
+    /// that was used since it was queued is queued again.
+    fn purge(&self) -> bool {
+        let mut candidate = None;
+        for look in 0..self.get(USED) {
+            let Some(rec) = self.oldest() else { break };
+            let refreshed = self.touched_ms(rec) != self.queued_ms(rec) && look < PURGE_LOOK as u64;
+            if refreshed && self.meta(rec).is_live() {
+                self.detach(rec);
+                self.append(rec, self.touched_ms(rec));
+                candidate = candidate.or(Some(rec));
+                continue;
+            }
+            if self.settle(rec, true) {
+                return true;
+            }
+        }
+        // Everything was used lately: the one that was queued first, then.
+        candidate.is_some_and(|rec| self.settle(rec, true))
+    }
+
+    /// Free up to `budget` entries that expired, and hand over what another slab asked for. To be called now and then;
+    /// lookups do not depend on it. Gives the number of freed ones.
+    pub fn maintain(&self, now: Mono, budget: usize) -> usize {
+        self.take_gift();
+        self.give(now);
+        self.expire(now, budget)
+    }
+
+    fn expire(&self, now: Mono, budget: usize) -> usize {
+        let Some(expire_ms) = self.table.schema().expire_ms else { return 0 };
+        let mut freed = 0;
+        for _ in 0..budget {
+            let Some(rec) = self.oldest() else { break };
+            let dead = self.meta(rec).state() == State::Dead;
+            let queued_for = ms(now).wrapping_sub(self.queued_ms(rec));
+            if !dead && (u64::from(queued_for) < expire_ms || queued_for > u32::MAX / 2) {
+                break;
+            }
+            if self.settle(rec, self.table.expired(rec, now)) {
+                freed += 1;
+            } else if self.meta(rec).refs() == 0 {
+                self.detach(rec);
+                self.append(rec, self.touched_ms(rec));
+            } else {
+                // In use, and moved to the end by that: look again in a while.
+                self.detach(rec);
+                self.append(rec, ms(now));
+            }
+        }
+        freed
+    }
+
+    /// Free what expired and what others killed, before anything else has to go.
+    fn collect(&self, now: Mono) {
+        if self.expire(now, PURGE_LOOK) > 0 {
+            return;
+        }
+        let zombies = self.table.w(self.table.slab(self.slab) + ZOMBIES);
+        let mut at = self.oldest();
+        while let Some(rec) = at
+            && zombies.load(Relaxed) as i64 > 0
+        {
+            at = self.links(rec).1;
+            let meta = self.meta(rec);
+            if meta.state() == State::Dead {
+                self.reap(rec, meta);
+            }
+        }
+        if zombies.load(Relaxed) as i64 > 0 && at.is_none() {
+            // Those of a killer that is just about to say so come back with its word.
+            zombies.fetch_min(0, Relaxed);
+        }
+    }
+
+    /// Ask the slab that owns most for records.
+    fn ask(&self) {
+        let t = &*self.table;
+        let me = self.slab as u64 + 1;
+        if let Some(s) = self.asked.get()
+            && t.w(t.slab(s) + WANTED).load(Relaxed) == me
+        {
+            return;
+        }
+        let owned = |s: usize| t.w(t.slab(s) + OWNED).load(Relaxed);
+        let richest = (0..t.slabs()).filter(|s| *s != self.slab).max_by_key(|s| owned(*s));
+        if let Some(s) = richest.filter(|s| owned(*s) > 1)
+            && t.w(t.slab(s) + WANTED).compare_exchange(0, me, AcqRel, Relaxed).is_ok()
+        {
+            self.asked.set(Some(s));
+        }
+    }
+
+    /// Hand over records to a slab that asked: free ones, else the oldest.
+    fn give(&self, now: Mono) {
+        let t = &*self.table;
+        let Some(to) = (self.get(WANTED) as usize).checked_sub(1) else { return };
+        let given = t.w(t.slab(to) + GIVEN);
+        if given.load(Acquire) == 0 && self.get(OWNED) > 1 {
+            self.collect(now);
+            let mut first: Option<u32> = None;
+            let mut n = 0;
+            for _ in 0..(self.get(OWNED) / 4).clamp(1, GIFT) {
+                let purged = |w: &Writer| !t.schema().nopurge && w.purge();
+                let Some(rec) = self.pop_free().or_else(|| purged(self).then(|| self.pop_free()).flatten())
+                else {
+                    break;
+                };
+                self.set_links(rec, None, first);
+                self.set_meta(rec, self.meta(rec).owned_by(to));
+                first = Some(rec);
+                n += 1;
+            }
+            self.set(OWNED, self.get(OWNED) - n);
+            // Only we answer what was asked of us, and the slab asks one at a time: nothing is there.
+            given.store(first.map_or(0, |r| u64::from(r) + 1), Release);
+        }
+        t.w(t.slab(self.slab) + WANTED).store(0, Release);
+    }
+
+    fn take_gift(&self) {
+        if self.get(GIVEN) == 0 {
+            return;
+        }
+        let word = self.table.w(self.table.slab(self.slab) + GIVEN).swap(0, AcqRel);
+        let mut at = (word as u32).checked_sub(1);
+        while let Some(rec) = at {
+            at = self.links(rec).1;
+            self.push_free(rec);
+            self.set(OWNED, self.get(OWNED) + 1);
+        }
+    }
+
+    /// Take over the slabs of owners that are gone: those that gave theirs up, and those of whom `dead` says so (process,
+    /// thread). Entries that are whole stay; what was left half done is undone. With `alone`, no other process and
+    /// no other thread uses the table: use counts start again, and records that were lost on the way to a slab come
+    /// back. Takes time in proportion to the table's size, and memory; not for the hot path. Gives the number of
+    /// entries that were taken over.
+    pub fn adopt(&self, dead: impl Fn(u32, u32) -> bool, alone: bool) -> usize {
+        let t = &*self.table;
+        let mut taken = vec![false; t.slabs()];
+        for (s, taken) in taken.iter_mut().enumerate().filter(|(s, _)| *s != self.slab) {
+            let word = t.w(t.slab(s) + OWNER);
+            let owner = word.load(Acquire);
+            let gone = owner == 0 || alone || dead((owner >> 32) as u32, (owner as u32).wrapping_sub(1));
+            // Ours until it is empty: should we die in between, our successor goes on.
+            *taken = gone && word.compare_exchange(owner, self.owner, AcqRel, Relaxed).is_ok();
+        }
+        self.take_gift();
+        if alone {
+            taken[self.slab] = true;
+            self.set(FREE, 0);
+            self.set(OWNED, 0);
+        }
+        // Alone, the scan finds our own entries as well.
+        let before = self.get(USED) as usize;
+        let mut entries = if alone { Vec::new() } else { self.own_list() };
+        let end = t.w(H_POOL).load(Acquire).min(u64::from(t.schema().size)) as u32;
+        for rec in 0..end {
+            let meta = self.meta(rec);
+            let ours = meta.owner().map_or(alone, |s| taken[s]);
+            if ours {
+                self.take_over(rec, meta, alone, &mut entries);
+            }
+        }
+        entries.sort_by_key(|(touched, _)| *touched);
+        for word in [OLDEST, NEWEST, USED] {
+            self.set(word, 0);
+        }
+        for (touched, rec) in &entries {
+            self.append(*rec, ms(Mono(*touched)));
+        }
+        for (s, _) in taken.iter().enumerate().filter(|(s, taken)| **taken && *s != self.slab) {
+            for word in 1..WORDS {
+                t.w(t.slab(s) + word).store(0, Relaxed);
+            }
+            t.w(t.slab(s) + OWNER).store(0, Release);
+        }
+        if alone {
+            for word in [ZOMBIES, WANTED, GIVEN] {
+                self.set(word, 0);
+            }
+        }
+        entries.len().saturating_sub(before)
+    }
+
+    /// Our entries, with their last use.
+    fn own_list(&self) -> Vec<(u64, u32)> {
+        let mut list = Vec::new();
+        let mut at = self.oldest();
+        while let Some(rec) = at {
+            list.push((self.touched(rec), rec));
+            at = self.links(rec).1;
+        }
+        list
+    }
+
+    fn touched(&self, rec: u32) -> u64 {
+        self.table.w(self.table.record(rec) + TOUCHED).load(Relaxed)
+    }
+
+    fn take_over(&self, rec: u32, meta: Meta, alone: bool, entries: &mut Vec<(u64, u32)>) {
+        let t = &*self.table;
+        let base = t.record(rec);
+        self.set(OWNED, self.get(OWNED) + 1);
+        if meta.state() == State::Dead {
+            t.unlink(rec, meta);
+            return self.free(rec);
+        }
+        let linked = meta.is_whole()
+            && t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some_and(|(r, _)| r == rec);
+        if !linked {
+            return self.free(rec);
+        }
+        let word = t.w(base + META);
+        let mine = |old: u64| {
+            let live = Meta(old).with(State::Live).owned_by(self.slab);
+            Some(if alone { live.unused() } else { live }.0)
+        };
+        // The closure always gives a value. Others may use, but also remove it meanwhile: then we reap it in time.
+        if let Ok(old) = word.fetch_update(AcqRel, Acquire, |old| {
+            if Meta(old).is_whole() { mine(old) } else { Some(Meta(old).owned_by(self.slab).0) }
+        }) && Meta(old).state() == State::Dead
+        {
+            t.w(t.slab(self.slab) + ZOMBIES).fetch_add(1, Relaxed);
+        }
+        entries.push((self.touched(rec), rec));
+    }
+}
+
+impl Drop for Writer {
+    /// The slab keeps its entries; whoever claims it next has them.
+    fn drop(&mut self) {
+        self.table.w(self.table.slab(self.slab) + OWNER).store(0, Release);
+    }
+}

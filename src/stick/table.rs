@@ -1,0 +1,426 @@
+//! The table and its entries as everybody sees them.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+
+use smallvec::SmallVec;
+
+use crate::base::time::Mono;
+use crate::sys::memfd::Segment;
+
+use super::index::{Meta, SLABS_MAX, State, Want};
+use super::schema::{KEY, META, STAMPS, TOUCHED};
+use super::slab;
+use super::{DataClass, Key, Schema, Slot, key, rate};
+
+/// First word of every segment of this kind.
+const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
+/// Changes with every change of what the words mean.
+const VERSION: u64 = 1;
+
+// Words of the header.
+const H_MAGIC: usize = 0;
+const H_VERSION: usize = 1;
+const H_SCHEMA: usize = 2;
+const H_SEED: usize = 3;
+pub(super) const H_POOL: usize = 4;
+const H_WORDS: usize = 16;
+
+/// Why a segment of another process cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The descriptor is none of ours, or cannot be mapped.
+    #[error("not a table's memory: {0}")]
+    Memory(#[from] io::Error),
+    /// Made by a version that lays tables out differently.
+    #[error("the table was made by another version")]
+    Version,
+    /// The definition changed.
+    #[error("the table is defined differently")]
+    Schema,
+}
+
+/// A table. Any number of threads and processes use it at once.
+#[derive(Debug)]
+pub struct Table {
+    schema: Schema,
+    slabs: usize,
+    segment: Segment,
+    seed: u64,
+    buckets_at: usize,
+    records_at: usize,
+    record_words: usize,
+    key_words: usize,
+}
+
+pub(super) fn ms(now: Mono) -> u32 {
+    // Compared by wrapping differences only.
+    (now.0 / 1_000_000) as u32
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Accesses to the segment until this thread is "killed" (a panic); for tests of what it leaves behind.
+    pub(super) static FUEL: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+impl Table {
+    /// An empty table for at most `slabs` threads, those of overlapping processes included.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn create(name: &str, schema: Schema, slabs: usize) -> io::Result<Table> {
+        let slabs = slabs.clamp(1, SLABS_MAX);
+        let records_at = H_WORDS + slabs * slab::WORDS + schema.buckets();
+        let words = records_at + schema.size as usize * schema.record_words();
+        let table = Table::over(Segment::new(&format!("stick/{name}"), words)?, schema, slabs);
+        let seed = {
+            use std::hash::{BuildHasher, Hasher};
+            std::collections::hash_map::RandomState::new().build_hasher().finish()
+        };
+        table.w(H_SEED).store(seed, Relaxed);
+        table.w(H_SCHEMA).store(table.schema.hash(slabs), Relaxed);
+        table.w(H_VERSION).store(VERSION, Relaxed);
+        table.w(H_MAGIC).store(MAGIC, Release);
+        Ok(Table { seed, ..table })
+    }
+
+    /// The table that another process made, with the same schema and number of slabs.
+    ///
+    /// # Errors
+    /// When it is not the same kind of table.
+    pub fn open(fd: OwnedFd, schema: Schema, slabs: usize) -> Result<Table, OpenError> {
+        let slabs = slabs.clamp(1, SLABS_MAX);
+        let segment = Segment::map(fd)?;
+        let words = segment.words();
+        let header = |i: usize| words.get(i).map_or(0, |w| w.load(Acquire));
+        if header(H_MAGIC) != MAGIC || header(H_VERSION) != VERSION {
+            return Err(OpenError::Version);
+        }
+        let table = Table::over(segment, schema, slabs);
+        let needed = table.records_at + table.schema.size as usize * table.record_words;
+        if table.segment.words().len() < needed || table.w(H_SCHEMA).load(Relaxed) != table.schema.hash(slabs)
+        {
+            return Err(OpenError::Schema);
+        }
+        let seed = table.w(H_SEED).load(Relaxed);
+        Ok(Table { seed, ..table })
+    }
+
+    fn over(segment: Segment, schema: Schema, slabs: usize) -> Table {
+        let buckets_at = H_WORDS + slabs * slab::WORDS;
+        Table {
+            slabs,
+            segment,
+            seed: 0,
+            buckets_at,
+            records_at: buckets_at + schema.buckets(),
+            record_words: schema.record_words(),
+            key_words: schema.key.words(),
+            schema,
+        }
+    }
+
+    /// Its definition.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The segment, to hand over to a successor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.segment.fd()
+    }
+
+    /// Entries in it; those that expired but were not collected yet count.
+    pub fn used(&self) -> u32 {
+        let of = |s: usize, word: usize| self.w(self.slab(s) + word).load(Relaxed) as i64;
+        let all: i64 = (0..self.slabs).map(|s| of(s, slab::USED) - of(s, slab::ZOMBIES).max(0)).sum();
+        u32::try_from(all.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// The entry with that key. Does not count as a use for expiry: see [`Entry::touch`].
+    pub fn get(&self, key: Key<'_>, now: Mono) -> Option<Entry<'_>> {
+        loop {
+            let (rec, meta) = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key)).hit?;
+            if meta.refs() == 0 && self.expired(rec, now) {
+                return None;
+            }
+            if let Some(entry) = self.pin(rec, meta) {
+                return Some(entry);
+            }
+            if meta.full() {
+                return None;
+            }
+        }
+    }
+
+    /// One value of the entry with that key. Writes nothing, so that any number of threads can ask at once.
+    pub fn read(&self, key: Key<'_>, slot: Slot, now: Mono) -> Option<u64> {
+        loop {
+            let (rec, meta) = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key)).hit?;
+            let expired = meta.refs() == 0 && self.expired(rec, now);
+            let value = self.value(rec, slot, now);
+            fence(Acquire);
+            let after = Meta(self.w(self.record(rec) + META).load(Relaxed));
+            if after.version() == meta.version() && after.is_live() {
+                return (!expired).then_some(value);
+            }
+        }
+    }
+
+    /// Every entry that is not expired, until the callback returns false. Entries that come or go meanwhile may or may
+    /// not be among them.
+    pub fn each(&self, now: Mono, mut f: impl FnMut(&Entry<'_>) -> bool) {
+        let end = u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema.size);
+        for rec in 0..end {
+            let meta = Meta(self.w(self.record(rec) + META).load(Acquire));
+            if !meta.is_live() || (meta.refs() == 0 && self.expired(rec, now)) {
+                continue;
+            }
+            if let Some(entry) = self.pin(rec, meta)
+                && !f(&entry)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Remove an entry (`clear table`). False when somebody uses it, or it is gone.
+    pub fn remove(&self, key: Key<'_>) -> bool {
+        let Some((rec, meta)) = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key)).hit else {
+            return false;
+        };
+        self.kill(rec, meta.unused())
+    }
+
+    /// Give back a use that was kept with [`Entry::keep`].
+    pub fn resume(&self, id: EntryId) -> Entry<'_> {
+        Entry { table: self, rec: id.rec }
+    }
+
+    /// The entry that this thread just made, which has its use.
+    pub(super) fn resume_own(&self, rec: u32) -> Entry<'_> {
+        Entry { table: self, rec }
+    }
+
+    /// Take a live, unused record out of the index; its owner collects it later.
+    pub(super) fn kill(&self, rec: u32, meta: Meta) -> bool {
+        debug_assert!(meta.is_live() && meta.refs() == 0);
+        let dead = meta.with(State::Dead);
+        if self.w(self.record(rec) + META).compare_exchange(meta.0, dead.0, AcqRel, Relaxed).is_err() {
+            return false;
+        }
+        if let Some(owner) = meta.owner() {
+            self.w(self.slab(owner) + slab::ZOMBIES).fetch_add(1, Relaxed);
+        }
+        self.unlink(rec, dead);
+        true
+    }
+
+    /// Use the record, unless it changed since `meta` was read in a way other than its use count.
+    fn pin(&self, rec: u32, meta: Meta) -> Option<Entry<'_>> {
+        let word = self.w(self.record(rec) + META);
+        let mut old = meta;
+        loop {
+            if !old.is_live() || old.version() != meta.version() || old.full() {
+                return None;
+            }
+            match word.compare_exchange_weak(old.0, old.0 + 1, AcqRel, Acquire) {
+                Ok(_) => return Some(Entry { table: self, rec }),
+                Err(now) => old = Meta(now),
+            }
+        }
+    }
+
+    pub(super) fn pin_found(&self, rec: u32, meta: Meta) -> Option<Entry<'_>> {
+        self.pin(rec, meta)
+    }
+
+    /// Whether the record's life is over at `now`.
+    pub(super) fn expired(&self, rec: u32, now: Mono) -> bool {
+        let touched = self.w(self.record(rec) + TOUCHED).load(Relaxed);
+        self.schema.expire_ms.is_some_and(|ms| now.0 >= touched.saturating_add(ms.saturating_mul(1_000_000)))
+    }
+
+    fn age_ms(&self, rec: u32, now: Mono) -> u32 {
+        let created = (self.w(self.record(rec) + STAMPS).load(Relaxed) >> 32) as u32;
+        let age = ms(now).wrapping_sub(created);
+        // Another thread's clock may be a turn ahead.
+        if age > u32::MAX - 60_000 { 0 } else { age }
+    }
+
+    fn value(&self, rec: u32, slot: Slot, now: Mono) -> u64 {
+        let at = self.record(rec) + slot.word as usize;
+        match slot.class {
+            DataClass::Rate => rate::read(self.ws(at, 2), self.age_ms(rec, now), slot.period_ms),
+            DataClass::Count32 => u64::from(self.w(at).load(Relaxed) as u32),
+            _ => self.w(at).load(Relaxed),
+        }
+    }
+
+    /// The hash of the key in a record.
+    pub(super) fn stored_hash(&self, rec: u32) -> u64 {
+        let bytes = key::load(self.ws(self.record(rec) + KEY, self.key_words), self.schema.key.len());
+        self.schema.key.key(&bytes).hash(self.seed)
+    }
+
+    pub(super) fn hash(&self, key: Key<'_>) -> u64 {
+        key.hash(self.seed)
+    }
+
+    pub(super) fn slabs(&self) -> usize {
+        self.slabs
+    }
+    pub(super) fn key_words(&self) -> usize {
+        self.key_words
+    }
+    pub(super) fn record_words(&self) -> usize {
+        self.record_words
+    }
+    /// First word of a slab's block.
+    pub(super) fn slab(&self, s: usize) -> usize {
+        H_WORDS + s * slab::WORDS
+    }
+    /// Word of the bucket for a hash.
+    pub(super) fn bucket(&self, hash: u64) -> usize {
+        self.buckets_at + (hash as usize & (self.records_at - self.buckets_at - 1))
+    }
+    /// First word of a record.
+    pub(super) fn record(&self, rec: u32) -> usize {
+        self.records_at + rec as usize * self.record_words
+    }
+    pub(super) fn w(&self, at: usize) -> &AtomicU64 {
+        #[cfg(test)]
+        FUEL.with(|f| {
+            f.set(f.get().wrapping_sub(1));
+            assert!(f.get() != 0, "killed");
+        });
+        &self.segment.words()[at]
+    }
+    pub(super) fn ws(&self, at: usize, n: usize) -> &[AtomicU64] {
+        &self.segment.words()[at..at + n]
+    }
+}
+
+/// A use of an entry that outlives a borrow of its table. It has to come back through [`Table::resume`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the entry stays in use until it is resumed"]
+pub struct EntryId {
+    rec: u32,
+}
+
+/// An entry in use: it cannot expire, and nobody purges it, as long as this lives.
+#[derive(Debug)]
+pub struct Entry<'t> {
+    table: &'t Table,
+    rec: u32,
+}
+
+impl Entry<'_> {
+    fn at(&self, word: usize) -> &AtomicU64 {
+        self.table.w(self.table.record(self.rec) + word)
+    }
+
+    /// Keep using it without borrowing the table (a tracked session).
+    pub fn keep(self) -> EntryId {
+        let id = EntryId { rec: self.rec };
+        std::mem::forget(self);
+        id
+    }
+
+    /// Its life starts again.
+    pub fn touch(&self, now: Mono) {
+        let old = self.at(TOUCHED).load(Relaxed);
+        // At most one write per millisecond: the line is shared by every thread that counts on this entry.
+        if now.0 >= old.saturating_add(1_000_000) {
+            self.at(TOUCHED).fetch_max(now.0, Relaxed);
+        }
+    }
+
+    /// Milliseconds until it expires; `None` when it does not.
+    pub fn expires_in_ms(&self, now: Mono) -> Option<u64> {
+        let touched = Mono(self.at(TOUCHED).load(Relaxed));
+        self.table.schema.expire_ms.map(|ms| ms.saturating_sub(now.ms_since(touched)))
+    }
+
+    /// Let it expire in that many milliseconds, at most the table's `expire` (what a peer says).
+    pub fn expire_in_ms(&self, left_ms: u64, now: Mono) {
+        if let Some(ms) = self.table.schema.expire_ms {
+            let spent = ms.saturating_sub(left_ms).saturating_mul(1_000_000);
+            self.at(TOUCHED).store(now.0.saturating_sub(spent), Relaxed);
+        }
+    }
+
+    /// Users of it besides this one.
+    pub fn uses(&self) -> u32 {
+        (Meta(self.at(META).load(Relaxed)).refs() as u32).saturating_sub(1)
+    }
+
+    /// The key's bytes: as long as the type says, padding of zeros included.
+    pub fn key(&self) -> SmallVec<[u8; 64]> {
+        let words = self.table.ws(self.table.record(self.rec) + KEY, self.table.key_words);
+        key::load(words, self.table.schema.key.len())
+    }
+
+    /// A value; of a rate, the events over the last period.
+    pub fn get(&self, slot: Slot, now: Mono) -> u64 {
+        self.table.value(self.rec, slot, now)
+    }
+
+    /// Count `n` events; gives the new value. 32-bit counts wrap.
+    pub fn add(&self, slot: Slot, n: u64, now: Mono) -> u64 {
+        if slot.class == DataClass::Rate {
+            let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
+            return rate::add(words, self.table.age_ms(self.rec, now), slot.period_ms, n);
+        }
+        let sum = self.at(slot.word as usize).fetch_add(n, Relaxed).wrapping_add(n);
+        if slot.class == DataClass::Count32 { u64::from(sum as u32) } else { sum }
+    }
+
+    /// Count down, not below 0 (`conn_cur`).
+    pub fn sub(&self, slot: Slot, n: u64) {
+        debug_assert_ne!(slot.class, DataClass::Rate);
+        let lower = |old: u64| Some(old.saturating_sub(n));
+        // The closure always gives a value.
+        let _ = self.at(slot.word as usize).fetch_update(Relaxed, Relaxed, lower);
+    }
+
+    /// Set a value; of a rate, this period's count, with none in the period before.
+    pub fn set(&self, slot: Slot, value: u64, now: Mono) {
+        match slot.class {
+            DataClass::Rate => self.set_rate(slot, u32::try_from(value).unwrap_or(u32::MAX), 0, now),
+            DataClass::Count32 => self.at(slot.word as usize).store(u64::from(value as u32), Relaxed),
+            _ => self.at(slot.word as usize).store(value, Relaxed),
+        }
+    }
+
+    /// Set both counts of a rate (what a peer says).
+    pub fn set_rate(&self, slot: Slot, current: u32, previous: u32, now: Mono) {
+        debug_assert_eq!(slot.class, DataClass::Rate);
+        let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
+        rate::set(words, self.table.age_ms(self.rec, now), slot.period_ms, current, previous);
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        let before = Meta(self.at(META).fetch_sub(1, Release));
+        debug_assert!(before.refs() > 0 && before.is_live());
+    }
+}
+
+/// A thread's way to make entries: owns one slab. Not shared; move it to its thread.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) table: Arc<Table>,
+    pub(super) slab: usize,
+    /// Names this thread in the slab's block.
+    pub(super) owner: u64,
+    /// The slab that was asked for records.
+    pub(super) asked: Cell<Option<usize>>,
+}
