@@ -1,7 +1,7 @@
 //! Gathers the tables of every feature; the only file that names them all.
 
 use crate::config::Tables;
-use crate::{acl, cli, log, proxy, rules, sample};
+use crate::{acl, cli, log, proxy, rules, sample, stick};
 
 /// Every table of every feature.
 pub fn tables() -> Tables {
@@ -15,6 +15,8 @@ pub fn tables() -> Tables {
     sample::register(&mut tables);
     acl::register(&mut tables);
     rules::register(&mut tables);
+    tables.add(stick::keywords::KEYWORDS);
+    tables.note("table-data", stick::keywords::data_names());
     tables.note("cli", cli::command_names());
     tables
 }

@@ -165,7 +165,8 @@ fn launch(
     live.servers.iter().for_each(|s| s.changed_ns.store(now, Relaxed));
     live.backends.iter().for_each(|b| b.changed_ns.store(now, Relaxed));
     let queues = Queues::new(snapshot.clone(), live.clone());
-    let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn);
+    let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn)
+        .map_err(|e| vec![format!("cannot make the stick tables: {e}")])?;
     let usable = usable_cpus();
     let cpus: Vec<Vec<usize>> =
         (0..facts.threads).map(|t| cpus_of(t, facts.threads, global, &usable)).collect();

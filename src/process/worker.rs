@@ -156,6 +156,9 @@ pub async fn run(start: Start) {
         early(&local);
     }
     crate::proxy::check::start(&start.admin_context.watch, start.index, local.threads.len());
+    if local.worker.has_tables() {
+        runtime::spawn(maintain_tables(local.clone()));
+    }
     for bound in start.bound {
         runtime::spawn(listen(local.clone(), bound));
     }
@@ -170,6 +173,17 @@ pub async fn run(start: Start) {
     }
     crate::log::flush();
     LOCAL.set(None);
+}
+
+/// How often expired entries of stick tables are collected, and records handed to threads that ask for some.
+const TABLES_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Collects expired entries of stick tables, as long as the thread runs.
+async fn maintain_tables(local: Rc<Local>) {
+    loop {
+        runtime::sleep_until(runtime::now() + TABLES_INTERVAL).await;
+        local.worker.maintain_tables();
+    }
 }
 
 async fn admin(context: Arc<cli::Context>, bound: AdminBound) {

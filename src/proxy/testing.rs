@@ -10,6 +10,7 @@ pub fn load(text: &str) -> (Option<Snapshot>, Diagnostics) {
     crate::sample::register(&mut tables);
     crate::acl::register(&mut tables);
     crate::rules::register(&mut tables);
+    tables.add(crate::stick::keywords::KEYWORDS);
     super::keywords::register(&mut tables);
     let mut loaded = load_str("t.cfg", text, LoadOptions::default(), &tables);
     let snapshot = resolve(loaded.sections, &mut loaded.diags);

@@ -12,6 +12,7 @@ mod global;
 pub mod keywords;
 mod legacy;
 mod set;
+mod stick;
 mod switching;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use action::{Act, Action, Sets, Step};
 pub use cx::MessageCx;
 pub use global::{NewValue, set_process_var};
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
+pub use stick::{KeyBytes, StickRule, StickRules, key_of};
 pub use switching::{BackendRule, ServerRule};
 pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
 
@@ -29,6 +31,7 @@ pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
 pub fn register(tables: &mut crate::config::Tables) {
     tables.add(keywords::KEYWORDS);
     tables.add(switching::KEYWORDS);
+    tables.add(stick::KEYWORDS);
     tables.add(legacy::KEYWORDS);
     tables.add(global::KEYWORDS);
     for t in actions::TABLES {

@@ -126,6 +126,11 @@ impl DataType {
         })
     }
 
+    /// What is stored of a name ([`DataClass::Name`]).
+    pub fn name_value(name: &str) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(name.as_bytes())
+    }
+
     /// Words that one element takes.
     pub(super) fn words(self) -> usize {
         match self.info().class {

@@ -20,6 +20,7 @@
 mod data;
 mod index;
 mod key;
+pub mod keywords;
 mod rate;
 mod schema;
 mod slab;
@@ -29,5 +30,6 @@ mod tests;
 
 pub use data::{DataClass, DataType, Slot};
 pub use key::{Key, KeyType};
+pub use keywords::TableConf;
 pub use schema::{DataDef, Schema, SchemaError};
 pub use table::{Entry, EntryId, OpenError, Table, Writer};

@@ -17,6 +17,7 @@ use crate::sample::Ctx;
 use super::pool::ServerConn;
 use super::retry::{self, Failed, Retry};
 use super::state::{Stream, after};
+use super::stick;
 use super::switch;
 use super::termination::{Cause, Phase};
 use super::wait::until;
@@ -216,6 +217,7 @@ async fn assign(view: &View, st: &mut Stream<'_>, avoid: Option<usize>) -> Resul
         }
         // The server went down, or takes no more waiters: whoever may go elsewhere does.
         st.x.cookie.server = None;
+        st.x.stick_server = None;
         st.x.persistent = false;
     }
     count_conn_error(view, st);
@@ -241,8 +243,12 @@ fn assigned(view: &View, st: &mut Stream<'_>) {
     }
 }
 
-/// The server that a rule or a cookie asks for.
+/// The server that a rule, a cookie or a stick table asks for.
 fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
+    if !st.x.stick_done {
+        st.x.stick_done = true;
+        st.x.stick_server = stick::preferred(view, st);
+    }
     let live = &view.shared.live;
     if let Some(id) = switch::use_server(view, st) {
         let (_, index) = view.shared.snapshot.servers[id.index()];
@@ -251,6 +257,9 @@ fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
         return Some(index);
     }
     if let Some(index) = st.x.cookie.server {
+        return Some(index);
+    }
+    if let Some(index) = st.x.stick_server {
         return Some(index);
     }
     let own = st.s.own.as_ref().map(|c| c.server);

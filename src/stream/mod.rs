@@ -19,6 +19,7 @@ mod pool;
 mod retry;
 mod shut;
 mod state;
+mod stick;
 mod switch;
 mod tcp;
 mod wait;

@@ -235,6 +235,12 @@ pub(super) struct Exchange {
     pub body_done: bool,
     /// The client's 103 fields, until the last one is there.
     pub early_hints: Vec<u8>,
+    /// The `stick` rules on the request were gone through.
+    pub stick_done: bool,
+    /// The server that a stick table has for the request: position in `Backend::servers`.
+    pub stick_server: Option<usize>,
+    /// Keys for which tables are to learn the server.
+    pub stick_stores: Vec<super::stick::Store>,
 }
 
 /// Empties some fields and gives the others their defaults, in place. The pattern makes sure that no field is
@@ -256,12 +262,13 @@ impl Exchange {
             self;
             keep req_captures res_captures unique_id;
             empty
-            request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res;
+            request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res
+            stick_stores;
             default
             has_request has_response payload_complete res_payload_complete payload_final times start_wall first number backend
             in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
-            cookie_done level overrides logged no_l7_retry keep_client body_taken body_done
+            cookie_done level overrides logged no_l7_retry keep_client body_taken body_done stick_done stick_server
         }
     }
 }

@@ -13,6 +13,7 @@ use super::logging;
 use super::pool::ServerConn;
 use super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
 use super::state::{Session, Stream, after};
+use super::stick;
 use super::switch;
 use super::termination::{Cause, Phase};
 use super::wait::until;
@@ -88,6 +89,7 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
         Err(NoServer::Unavailable | NoServer::ClientLeft) => return Then::Close,
     };
     st.x.times.response = st.x.times.connect;
+    stick::store(view, st);
     if view.plan(st.x.backend).wants_rtt || view.plan(st.s.frontend).wants_rtt {
         st.x.server_rtt = conn.socket.rtt().ok();
     }

@@ -20,6 +20,7 @@ use crate::sample::WantsServerRtt;
 use super::pool::Pools;
 use super::shut::Shuts;
 use super::state::Exchange;
+use super::stick;
 use super::termination::Cause;
 
 /// Recycled exchanges that a thread keeps.
@@ -71,6 +72,8 @@ pub struct Shared {
     pub settings: Settings,
     /// What each proxy's streams need, by `ProxyId`.
     pub plans: Vec<Plan>,
+    /// The stick tables.
+    pub(super) tables: stick::Tables,
     /// How to connect to each server, by `ServerId`.
     pub(super) targets: Vec<Target>,
 }
@@ -110,7 +113,16 @@ pub(super) struct Target {
 impl Shared {
     /// Prepares a configuration. `maxconn`: connections from clients that the process takes, as computed from
     /// the configuration and the descriptors there are; 0: no limit.
-    pub fn new(snapshot: Arc<Snapshot>, live: Arc<Live>, queues: Arc<Queues>, maxconn: usize) -> Arc<Shared> {
+    ///
+    /// # Errors
+    /// When there is no memory for the stick tables.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        live: Arc<Live>,
+        queues: Arc<Queues>,
+        maxconn: usize,
+    ) -> std::io::Result<Arc<Shared>> {
+        let tables = stick::Tables::new(&snapshot, live.threads.len())?;
         let global = &snapshot.global;
         let conf = global.get::<GlobalConf>().cloned().unwrap_or_default();
         let settings = Settings::new(&conf, maxconn);
@@ -121,7 +133,7 @@ impl Shared {
             Target::new(px, &px.backend().servers[index], &tune)
         };
         let targets = snapshot.servers.iter().map(target).collect();
-        Arc::new(Shared { snapshot, live, queues, settings, plans, targets })
+        Ok(Arc::new(Shared { snapshot, live, queues, settings, plans, tables, targets }))
     }
 
     /// What a proxy's streams need.
@@ -169,13 +181,16 @@ pub struct View {
     /// Balancing tables of this thread.
     pub balancer: RefCell<Balancer>,
     pub(super) pools: Pools,
+    /// This thread's part of the stick tables, by `ProxyId`.
+    pub(super) tables: Vec<Option<stick::OwnTable>>,
     thread: usize,
 }
 
 impl View {
     fn new(thread: usize, shared: Arc<Shared>) -> Rc<View> {
         let pools = Pools::new(shared.snapshot.servers.len());
-        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, thread })
+        let tables = stick::claim(&shared.tables, thread);
+        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, tables, thread })
     }
 
     /// A proxy.
@@ -253,6 +268,16 @@ impl Worker {
             stopping: Cell::new(false),
             stop: Notify::new(),
         })
+    }
+
+    /// Whether there are stick tables: they want [`Worker::maintain_tables`] now and then.
+    pub fn has_tables(&self) -> bool {
+        !self.view.borrow().tables.is_empty()
+    }
+
+    /// Frees what expired in this thread's part of the stick tables.
+    pub fn maintain_tables(&self) {
+        stick::maintain(&self.view.borrow().tables, crate::runtime::now());
     }
 
     /// The thread's index: where its counters are.

@@ -76,7 +76,7 @@ pub fn load(text: &str) -> Arc<Shared> {
     let live = Arc::new(Live::new(&snapshot, 1));
     let queues = Queues::new(snapshot.clone(), live.clone());
     let _ = PathBuf::new();
-    Shared::new(snapshot, live, queues, 0)
+    Shared::new(snapshot, live, queues, 0).expect("there is memory")
 }
 
 /// Runs the proxy with `scenario` as the rest of the world, then checks that nothing is left behind.

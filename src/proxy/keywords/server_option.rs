@@ -96,8 +96,8 @@ static OPTIONS: &[ServerOption] = &[
     works!("no-backup", "no-backup", "Undo backup.", |_, _, o| o.backup = false),
     works!("disabled", "disabled", "Start in maintenance.", |_, _, o| o.disabled = true),
     works!("enabled", "enabled", "Undo disabled.", |_, _, o| o.disabled = false),
-    works!(Status::Inert { feature: "stick tables" } => "non-stick", "non-stick", "Never stored in stick tables.", |_, _, o| o.non_stick = true),
-    works!(Status::Inert { feature: "stick tables" } => "stick", "stick", "Undo non-stick.", |_, _, o| o.non_stick = false),
+    works!("non-stick", "non-stick", "Never stored in stick tables.", |_, _, o| o.non_stick = true),
+    works!("stick", "stick", "Undo non-stick.", |_, _, o| o.non_stick = false),
     works!(server "cookie", "cookie <value>", "Its value in the persistence cookie.", |cx, w, o| {
         let Some(a) = option_arg(cx, w, "<value> as argument") else { return };
         o.cookie = Some(At::new(a.bytes.clone(), a.loc));

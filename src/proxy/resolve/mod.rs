@@ -15,6 +15,7 @@ mod names;
 mod proxies;
 mod references;
 mod servers;
+mod stick;
 mod tracking;
 
 pub(super) use names::host;
@@ -51,6 +52,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
     snapshot.frontends = by_name(&snapshot, |p| p.frontend.is_some());
     snapshot.backends = by_name(&snapshot, |p| p.backend.is_some());
     references::resolve(&mut cx, &mut snapshot);
+    stick::resolve(&mut cx, &mut snapshot);
     tracking::resolve(&mut cx, &mut snapshot);
     fullconn::compute(&mut snapshot);
     checks::check(&mut cx, &snapshot);

@@ -320,3 +320,30 @@ fn options_without_what_they_need_are_errors() {
     let m = messages(&with_timeouts("frontend f\n bind 127.0.0.1:1\n tcp-response content accept\n"));
     assert_eq!(m, ["W8: 'tcp-response content' ignored because frontend 'f' has no backend capability"]);
 }
+
+#[test]
+fn stick_rules_need_a_table() {
+    let server = "server s1 127.0.0.1:80\n";
+    let text = |rules: &str| {
+        with_timeouts(&format!("backend b\n {server}{rules}backend t\n stick-table type ip size 10\n"))
+    };
+    assert_eq!(messages(&text(" stick on src table t\n")), Vec::<String>::new());
+    assert_eq!(
+        messages(&text(" stick on src table x\n")),
+        ["E8: proxy 'b': unable to find required stick-table 'x'."]
+    );
+    assert_eq!(
+        messages(&text(" stick on src\n")),
+        ["E8: proxy 'b': a 'stick' rule without 'table' needs a 'stick-table' here"]
+    );
+    assert_eq!(messages(&text(" stick-table type ip size 10 store gpc0,gpc0\n")).len(), 1);
+    assert_eq!(messages(&text(" stick-table type ip size 0\n")).len(), 1);
+    assert_eq!(messages(&text(" stick-table type string len 0 size 1k\n")).len(), 1);
+    assert_eq!(messages(&text(" stick-table size 1k\n")).len(), 1);
+    assert_eq!(messages(&text(" stick-table type ip size 1k peers p\n")).len(), 1);
+    assert_eq!(
+        messages(&text(" stick store-response res.cook(S)\n stick-table type string size 9\n")),
+        Vec::<String>::new()
+    );
+    assert_eq!(messages(&text(" stick on res.cook(S) table t\n")).len(), 1, "no response yet");
+}

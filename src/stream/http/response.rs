@@ -18,6 +18,7 @@ use super::super::logging;
 use super::super::pool::ServerConn;
 use super::super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
 use super::super::state::Stream;
+use super::super::stick;
 use super::super::termination::{Cause, Phase};
 use super::super::worker::View;
 use super::cacheable::Cacheable;
@@ -49,6 +50,7 @@ pub(in crate::stream) async fn deliver(
         st.x.times.response = None;
         return answers::error(view, st, 502);
     }
+    stick::store(view, st);
     cookies(view, st);
     answers::after_response_rules(view, st);
     let framing = st.x.response.framing();

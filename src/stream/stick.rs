@@ -1,0 +1,166 @@
+//! Stick tables and the streams: the server that a table knows, and what it learns.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::base::time::Mono;
+use crate::proxy::{ProxyId, Server, Snapshot};
+use crate::rules::{KeyBytes, StickRule, StickRules};
+use crate::runtime::now;
+use crate::sample::ProxyIdx;
+use crate::stick::{DataType, Slot, Table, TableConf, Writer};
+
+use super::state::Stream;
+use super::worker::View;
+
+/// Servers that one exchange makes tables learn, at most.
+const STORES_MAX: usize = 8;
+/// Entries that a thread frees at once.
+const EXPIRE_BUDGET: usize = 256;
+
+/// The tables, by `ProxyId`.
+pub struct Tables {
+    list: Vec<Option<Arc<Table>>>,
+}
+
+impl Tables {
+    /// Makes every table that is configured, for that many threads.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(snapshot: &Snapshot, threads: usize) -> io::Result<Tables> {
+        let table = |px: &crate::proxy::Proxy| match px.section.get::<TableConf>().map(|c| &c.table) {
+            Some(Some((schema, _))) => Ok(Some(Arc::new(Table::create(&px.name, schema.clone(), threads)?))),
+            _ => Ok(None),
+        };
+        Ok(Tables { list: snapshot.proxies.iter().map(table).collect::<io::Result<_>>()? })
+    }
+}
+
+/// A table as one thread uses it.
+pub(super) struct OwnTable {
+    writer: Writer,
+    server: Option<Slot>,
+    name: Option<Slot>,
+}
+
+/// This thread's slabs of all tables, by `ProxyId`; empty when there are none.
+pub(super) fn claim(tables: &Tables, thread: usize) -> Vec<Option<OwnTable>> {
+    let own = |table: &Option<Arc<Table>>| {
+        let table = table.as_ref()?;
+        let writer = Writer::claim(table, std::process::id(), thread as u32)?;
+        let slot = |data| table.schema().slot(data, 0);
+        Some(OwnTable { server: slot(DataType::ServerId), name: slot(DataType::ServerKey), writer })
+    };
+    match tables.list.iter().any(Option::is_some) {
+        true => tables.list.iter().map(own).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// Frees what expired and hands records to threads that asked for some.
+pub(super) fn maintain(tables: &[Option<OwnTable>], now: Mono) {
+    for t in tables.iter().flatten() {
+        t.writer.maintain(now, EXPIRE_BUDGET);
+    }
+}
+
+/// Something that a table learns once the server has answered.
+pub(super) type Store = (ProxyId, KeyBytes);
+
+fn rules(view: &View, backend: ProxyId) -> Option<&StickRules> {
+    view.proxy(backend).section.get::<StickRules>()
+}
+
+fn table<'v>(view: &'v View, rule: &StickRule, backend: ProxyId) -> Option<(ProxyId, &'v OwnTable)> {
+    let id = ProxyId(rule.table(ProxyIdx(backend.0))?.0);
+    Some((id, view.tables.get(id.index())?.as_ref()?))
+}
+
+fn remember(stores: &mut Vec<Store>, id: ProxyId, key: KeyBytes) {
+    if stores.len() < STORES_MAX && !stores.iter().any(|(i, k)| *i == id && *k == key) {
+        stores.push((id, key));
+    }
+}
+
+/// Goes through the rules on the request, once for each exchange: the server that a table has for it, if it may be
+/// used. What is to be stored is kept until [`store`].
+pub(super) fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
+    let backend = st.x.backend;
+    let rules = rules(view, backend)?;
+    let mut found = None;
+    let mut stores = std::mem::take(&mut st.x.stick_stores);
+    for rule in &rules.request {
+        if !rule.stores && (found.is_some() || st.x.ignore_persist) {
+            continue;
+        }
+        let Some((id, own)) = table(view, rule, backend) else { continue };
+        let Some(key) = rule.key(st, own.writer.table().schema().key) else { continue };
+        if rule.matches && found.is_none() && !st.x.ignore_persist {
+            found = lookup(view, st, own, &key);
+        }
+        if rule.stores {
+            remember(&mut stores, id, key);
+        }
+    }
+    st.x.stick_stores = stores;
+    found
+}
+
+/// The server of an entry. Looking it up is a use of the entry, whether or not the server is up.
+fn lookup(view: &View, st: &Stream<'_>, own: &OwnTable, key: &KeyBytes) -> Option<usize> {
+    let table = own.writer.table();
+    let now = now();
+    let entry = table.get(table.schema().key.key(key), now)?;
+    entry.touch(now);
+    let (uuid, name) = (entry.get(own.server?, now), entry.get(own.name?, now));
+    let be = st.be(view).backend();
+    let index = find(&be.servers, uuid, name)?;
+    let usable = view.shared.live.server(be.servers[index].id).is_usable();
+    (usable || be.persist || st.x.force_persist).then_some(index)
+}
+
+/// The server of that name; else the one with that number. Nearly always they are the same.
+fn find(servers: &[Server], uuid: u64, name: u64) -> Option<usize> {
+    let named = |s: &Server| DataType::name_value(&s.name) == name;
+    let numbered = servers.iter().position(|s| u64::from(s.uuid) == uuid);
+    match numbered {
+        Some(i) if name == 0 || named(&servers[i]) => Some(i),
+        _ => servers.iter().position(named).or(numbered),
+    }
+}
+
+/// The server has answered: makes the tables learn it, for the request's keys and, when there is a response, for its.
+pub(super) fn store(view: &View, st: &mut Stream<'_>) {
+    let backend = st.x.backend;
+    let Some(rules) = rules(view, backend) else { return };
+    let mut stores = std::mem::take(&mut st.x.stick_stores);
+    for rule in rules.response.iter().filter(|_| st.x.has_response) {
+        if let Some((id, own)) = table(view, rule, backend)
+            && let Some(key) = rule.key(st, own.writer.table().schema().key)
+        {
+            remember(&mut stores, id, key);
+        }
+    }
+    if let Some(srv) = st.srv(view).filter(|s| !s.non_stick) {
+        let now = now();
+        for (id, key) in &stores {
+            let Some(own) = view.tables.get(id.index()).and_then(Option::as_ref) else { continue };
+            let key = own.writer.table().schema().key.key(key);
+            // A table that is full does not learn.
+            let Some(entry) = own.writer.get_or_insert(key, now) else { continue };
+            entry.touch(now);
+            let values = [(own.server, u64::from(srv.uuid)), (own.name, DataType::name_value(&srv.name))];
+            for (slot, value) in values {
+                // Written only when it changes: the line is shared.
+                if let Some(slot) = slot
+                    && entry.get(slot, now) != value
+                {
+                    entry.set(slot, value, now);
+                }
+            }
+        }
+    }
+    stores.clear();
+    st.x.stick_stores = stores;
+}
