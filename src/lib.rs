@@ -21,6 +21,7 @@ pub mod acl;
 pub mod log;
 pub mod stick;
 // F
+pub mod peers;
 pub mod rules;
 // G
 pub mod proxy;

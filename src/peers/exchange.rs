@@ -1,0 +1,367 @@
+//! Table contents in both directions of an open session: definitions, lessons, live updates, acknowledgements.
+//!
+//! Update ids are the session's own: each table counts from 1 in every session, so that one absolute id is sent and
+//! all others are incremental. Live updates go out in batches, and a table's next batch waits for the acknowledgement
+//! of the one before: an entry that changes all the time is in flight once, and every batch carries its newest state.
+
+use std::time::Duration;
+
+use super::dict::{ReceiveCache, SendCache};
+use super::entry::Entry;
+use super::error::DecodeError;
+use super::types::TableSpec;
+use super::varint;
+use super::view::{TableView, Tables};
+use super::wire::{self, Control, TableMessage};
+use crate::base::time::Mono;
+
+/// A peer that does not acknowledge a batch within this gets the next one all the same.
+const ACK_WAIT: Duration = Duration::from_secs(1);
+
+/// Entries with longer keys stay at home: their messages could exceed what a peer takes.
+const KEY_MAX_BYTES: u32 = 8 * 1024;
+const _: () = assert!((KEY_MAX_BYTES as usize) < wire::MESSAGE_MAX_BYTES / 2 + 1);
+
+/// One table's two directions.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Sent up to this position.
+    sent_position: u64,
+    /// Acknowledged up to this position.
+    acked_position: u64,
+    /// Update id of the last entry sent, 0 before the first.
+    sent_id: u32,
+    /// Update id last acknowledged.
+    acked_id: u32,
+    /// When an unacknowledged batch is given up on.
+    ack_deadline: Option<Mono>,
+    /// The peer's number and definition of this table, when they can be exchanged.
+    remote: Option<(u64, TableSpec)>,
+    /// Last update id received, and whether it is still to be acknowledged.
+    received_id: u32,
+    owes_ack: bool,
+}
+
+/// Where updates that come in go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Incoming {
+    Undefined,
+    /// The last definition named a table that we do not have or cannot exchange.
+    Ignored,
+    Table(usize),
+}
+
+/// A full push of all tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lesson {
+    None,
+    /// Walking through a table.
+    Running {
+        table: usize,
+        cursor: u64,
+    },
+    /// The end was said; the peer's confirmation is to come. Live updates wait for it.
+    AwaitConfirm,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Exchange {
+    lanes: Vec<Lane>,
+    incoming: Incoming,
+    /// The table that the peer holds for the current one of our updates.
+    outgoing: Option<usize>,
+    lesson: Lesson,
+    owes_confirm: bool,
+    timed: bool,
+    send_dict: SendCache,
+    receive_dict: ReceiveCache,
+    entry: Entry,
+    body: Vec<u8>,
+}
+
+impl Exchange {
+    pub fn new(tables: &Tables, positions: &[u64]) -> Exchange {
+        let mut e = Exchange {
+            lanes: tables.iter().map(|_| Lane::default()).collect(),
+            incoming: Incoming::Undefined,
+            outgoing: None,
+            lesson: Lesson::None,
+            owes_confirm: false,
+            timed: true,
+            send_dict: SendCache::default(),
+            receive_dict: ReceiveCache::default(),
+            entry: Entry::default(),
+            body: Vec::new(),
+        };
+        e.resume(positions);
+        e
+    }
+
+    pub fn resume(&mut self, positions: &[u64]) {
+        for (lane, position) in self.lanes.iter_mut().zip(positions) {
+            lane.sent_position = *position;
+            lane.acked_position = *position;
+        }
+    }
+
+    pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
+        self.lanes.iter().map(|l| l.acked_position)
+    }
+
+    /// Whether the peer understands timed updates.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
+    }
+
+    pub fn deadline(&self) -> Mono {
+        self.lanes.iter().filter_map(|l| l.ack_deadline).min().unwrap_or(Mono::NEVER)
+    }
+
+    pub fn on_timer(&mut self, now: Mono) {
+        for lane in &mut self.lanes {
+            if lane.ack_deadline.is_some_and(|d| now >= d) {
+                lane.ack_deadline = None;
+            }
+        }
+    }
+
+    pub fn begin_lesson(&mut self, tables: &Tables) {
+        for (lane, table) in self.lanes.iter_mut().zip(tables) {
+            // What changes from here on is a live update after the lesson.
+            lane.sent_position = table.position();
+            lane.ack_deadline = None;
+        }
+        self.lesson = Lesson::Running { table: 0, cursor: 0 };
+    }
+
+    pub fn lesson_confirmed(&mut self) -> bool {
+        let awaited = self.lesson == Lesson::AwaitConfirm;
+        if awaited {
+            self.lesson = Lesson::None;
+            for lane in &mut self.lanes {
+                lane.acked_position = lane.sent_position;
+            }
+        }
+        awaited
+    }
+
+    pub fn confirm_learned(&mut self) {
+        self.owes_confirm = true;
+    }
+
+    pub fn define(&mut self, body: &[u8], tables: &Tables) -> Result<(), DecodeError> {
+        self.incoming = Incoming::Ignored;
+        let mut at = None;
+        let (id, spec) = TableSpec::decode(body, |name| {
+            at = tables.iter().position(|t| t.spec().name == name);
+            at.is_some()
+        })?;
+        // A number means one table at a time.
+        for lane in &mut self.lanes {
+            if lane.remote.as_ref().is_some_and(|(n, _)| *n == id) {
+                lane.remote = None;
+            }
+        }
+        if let (Some(at), Some(spec)) = (at, spec) {
+            let same = tables[at].spec().same_keys(&spec);
+            self.lanes[at].remote = same.then_some((id, spec));
+            if same {
+                self.incoming = Incoming::Table(at);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn switch(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
+        let id = varint::get(&mut body)?;
+        if self.incoming == Incoming::Undefined {
+            return Err(DecodeError::NoTable);
+        }
+        let lane = self.lanes.iter().position(|l| l.remote.as_ref().is_some_and(|(n, _)| *n == id));
+        self.incoming = lane.map_or(Incoming::Ignored, Incoming::Table);
+        Ok(())
+    }
+
+    pub fn ack(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
+        let table = varint::get(&mut body)?;
+        let id = varint::get_u32(&mut body)?;
+        let lane = table.checked_sub(1).and_then(|n| usize::try_from(n).ok());
+        let lane = lane.and_then(|n| self.lanes.get_mut(n)).ok_or(DecodeError::AckTable(table))?;
+        // Of a batch, only its last id counts: what was sent before it is then there as well. Ids never sent change
+        // nothing.
+        if id == lane.sent_id {
+            lane.acked_id = id;
+            lane.ack_deadline = None;
+            if self.lesson == Lesson::None {
+                lane.acked_position = lane.sent_position;
+            }
+        }
+        Ok(())
+    }
+
+    /// An update came; whether one of our tables took it.
+    pub fn update(
+        &mut self,
+        kind: TableMessage,
+        mut body: &[u8],
+        tables: &Tables,
+        now: Mono,
+    ) -> Result<bool, DecodeError> {
+        let at = match self.incoming {
+            Incoming::Undefined => return Err(DecodeError::NoTable),
+            Incoming::Ignored => return Ok(false),
+            Incoming::Table(at) => at,
+        };
+        let (Some(lane), Some(table)) = (self.lanes.get_mut(at), tables.get(at)) else { return Ok(false) };
+        let Some((_, remote)) = &lane.remote else { return Ok(false) };
+        let id = if kind.has_id() { varint::get_u32(&mut body)? } else { lane.received_id.wrapping_add(1) };
+        let expire_ms = if kind.is_timed() { Some(varint::get_u32(&mut body)?) } else { None };
+        self.entry.decode(body, remote, table.spec(), &mut self.receive_dict)?;
+        self.entry.expire_ms = expire_ms;
+        lane.received_id = id;
+        lane.owes_ack = true;
+        table.learn(&self.entry, now);
+        Ok(true)
+    }
+
+    /// Append what may be sent. Returns whether there is more right now.
+    pub fn poll(
+        &mut self,
+        tables: &Tables,
+        now: Mono,
+        up_to_date: bool,
+        out: &mut Vec<u8>,
+        max_bytes: usize,
+        sent: &mut u64,
+    ) -> bool {
+        self.put_acks(out);
+        if std::mem::take(&mut self.owes_confirm) {
+            out.extend(Control::ResyncConfirm.bytes());
+        }
+        match self.lesson {
+            Lesson::AwaitConfirm => false,
+            Lesson::None => self.poll_live(tables, now, out, max_bytes, sent),
+            Lesson::Running { table, cursor } => {
+                self.lesson = self.poll_lesson(tables, now, (table, cursor), out, max_bytes, sent);
+                if self.lesson == Lesson::AwaitConfirm {
+                    let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
+                    out.extend(end.bytes());
+                }
+                self.lesson != Lesson::AwaitConfirm
+            }
+        }
+    }
+
+    fn put_acks(&mut self, out: &mut Vec<u8>) {
+        for lane in self.lanes.iter_mut().filter(|l| l.owes_ack) {
+            lane.owes_ack = false;
+            let Some((id, _)) = &lane.remote else { continue };
+            self.body.clear();
+            varint::put(&mut self.body, *id);
+            self.body.extend(lane.received_id.to_be_bytes());
+            wire::put_table(out, TableMessage::Ack, &self.body);
+        }
+    }
+
+    fn poll_lesson(
+        &mut self,
+        tables: &Tables,
+        now: Mono,
+        (mut table, mut cursor): (usize, u64),
+        out: &mut Vec<u8>,
+        max_bytes: usize,
+        sent: &mut u64,
+    ) -> Lesson {
+        while let Some(view) = tables.get(table) {
+            if out.len() >= max_bytes {
+                return Lesson::Running { table, cursor };
+            }
+            self.entry.clear();
+            let Some(next) = view.next_entry(cursor, now, &mut self.entry) else {
+                (table, cursor) = (table + 1, 0);
+                continue;
+            };
+            cursor = next;
+            // The peer must end up with the time the entry really has left.
+            self.put_update(table, view.as_ref(), self.timed, out);
+            *sent += 1;
+        }
+        Lesson::AwaitConfirm
+    }
+
+    fn poll_live(
+        &mut self,
+        tables: &Tables,
+        now: Mono,
+        out: &mut Vec<u8>,
+        max_bytes: usize,
+        sent: &mut u64,
+    ) -> bool {
+        for (at, view) in tables.iter().enumerate() {
+            if self.lanes.get(at).is_none_or(|l| l.ack_deadline.is_some_and(|d| now < d)) {
+                continue;
+            }
+            // Changes after this one are the next batch's: a hot entry must not come round twice.
+            let end = view.position();
+            let mut any = false;
+            while self.lanes[at].sent_position < end {
+                if out.len() >= max_bytes {
+                    self.end_batch(at, any, now);
+                    return true;
+                }
+                self.entry.clear();
+                let next = view.next_update(self.lanes[at].sent_position, now, &mut self.entry);
+                let Some(position) = next.filter(|p| *p > self.lanes[at].sent_position) else { break };
+                if position > end {
+                    break;
+                }
+                self.lanes[at].sent_position = position;
+                self.put_update(at, view.as_ref(), false, out);
+                any = true;
+                *sent += 1;
+            }
+            self.end_batch(at, any, now);
+        }
+        false
+    }
+
+    fn end_batch(&mut self, at: usize, any: bool, now: Mono) {
+        if any {
+            self.lanes[at].ack_deadline = Some(now + ACK_WAIT);
+        }
+    }
+
+    /// Append the entry at hand as an update of table `at`, and the table's definition when the peer's current table
+    /// is another.
+    fn put_update(&mut self, at: usize, view: &dyn TableView, timed: bool, out: &mut Vec<u8>) {
+        if view.spec().key_len > KEY_MAX_BYTES {
+            return;
+        }
+        let absolute = self.outgoing != Some(at);
+        if absolute {
+            self.outgoing = Some(at);
+            self.body.clear();
+            view.spec().encode(at as u64 + 1, &mut self.body);
+            wire::put_table(out, TableMessage::Definition, &self.body);
+        }
+        let lane = &mut self.lanes[at];
+        lane.sent_id = lane.sent_id.wrapping_add(1);
+        self.body.clear();
+        if absolute {
+            self.body.extend(lane.sent_id.to_be_bytes());
+        }
+        let expire = self.entry.expire_ms.filter(|_| timed);
+        if let Some(ms) = expire {
+            self.body.extend(ms.to_be_bytes());
+        }
+        self.entry.encode(view.spec(), &mut self.send_dict, &mut self.body);
+        let kind = match (absolute, expire.is_some()) {
+            (true, true) => TableMessage::TimedUpdate,
+            (true, false) => TableMessage::Update,
+            (false, true) => TableMessage::TimedIncremental,
+            (false, false) => TableMessage::Incremental,
+        };
+        wire::put_table(out, kind, &self.body);
+    }
+}
