@@ -131,6 +131,11 @@ impl Socket {
         with_io(|io| io.send_pending(self.slot))
     }
 
+    /// Nothing is on its way to the kernel: what is pending was queued in this turn.
+    pub fn send_is_fresh(&self) -> bool {
+        with_io(|io| io.send_is_fresh(self.slot))
+    }
+
     /// Ready when at most `low_water` bytes are pending, or with the send error (which stays).
     pub fn poll_sent(&self, _cx: &mut Context<'_>, low_water: usize) -> Poll<io::Result<()>> {
         with_io(|io| io.poll_sent(self.slot, low_water, current_task()))

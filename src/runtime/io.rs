@@ -393,6 +393,10 @@ impl Io {
         self.sock(slot).send_bytes
     }
 
+    pub(crate) fn send_is_fresh(&mut self, slot: u32) -> bool {
+        !self.sock(slot).has(flag::SEND)
+    }
+
     pub(crate) fn poll_sent(&mut self, slot: u32, low_water: usize, task: TaskId) -> Poll<io::Result<()>> {
         let sock = self.sock(slot);
         if sock.send_error != 0 {

@@ -53,6 +53,8 @@ pub fn run<F: Future>(seed: u64, faults: Faults, root: F) -> F::Output {
 const EPOCH_US: u64 = 1_700_000_000_000_000;
 /// Bytes of one simulated receive buffer.
 const CHUNK: usize = 16384;
+/// What a kernel's send buffer takes at least (the middle value of `net.ipv4.tcp_wmem`).
+const SEND_BUFFER: isize = 16384;
 /// Connections that wait to be accepted, at most.
 const BACKLOG: usize = 1024;
 
@@ -293,6 +295,12 @@ impl SimDriver {
 
     pub(crate) fn cancel(&mut self, key: OpKey, _token: u64) {
         let key = key.bits();
+        // As in the ring, where a send is tried when it is submitted, before a cancellation can reach it.
+        if let Some(&fd) = self.ops.get(&key)
+            && self.stream(fd).is_some_and(|s| s.send.as_ref().is_some_and(|s| s.key == key))
+        {
+            self.offer(fd);
+        }
         let Some(fd) = self.ops.remove(&key) else { return };
         if let Some(connect) = self.connects.remove(&key) {
             self.finish(connect.token, -libc::ECANCELED, false, Data::None);
@@ -575,6 +583,19 @@ impl SimDriver {
         if let Some(s) = self.stream(fd) {
             s.send = Some(send);
         }
+    }
+
+    /// Tries a send with room for what a kernel's send buffer takes, whether the peer reads or not.
+    fn offer(&mut self, fd: i32) {
+        let widen = |sim: &mut SimDriver, by: isize| {
+            let peer = sim.stream(fd).and_then(|s| s.peer);
+            if let Some(p) = peer.and_then(|p| sim.stream(p)) {
+                p.rx_capacity = p.rx_capacity.saturating_add_signed(by);
+            }
+        };
+        widen(self, SEND_BUFFER);
+        self.step_send(fd);
+        widen(self, -SEND_BUFFER);
     }
 
     fn finish_send(&mut self, send: Send, res: i32) {

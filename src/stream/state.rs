@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub timer: Timer,
     /// Exchanges begun.
     pub exchanges: u32,
+    /// Bytes sent to the client.
+    pub sent: u64,
     /// A server connection that only this client may use.
     pub own: Option<Box<ServerConn>>,
     /// The server that was used last.
@@ -78,6 +80,7 @@ impl Session {
             vars: VarStore::new(),
             timer: Timer::new(),
             exchanges: 0,
+            sent: 0,
             own: None,
             last_server: None,
             tcp_http: None,
@@ -335,6 +338,7 @@ impl<'s> Stream<'s> {
     /// Ends the exchange: its memory serves the next one.
     pub fn end(self) {
         let Stream { s, mut x } = self;
+        s.sent += x.bytes_out;
         x.clear();
         s.worker.put_exchange(x);
     }

@@ -24,6 +24,10 @@ const PIPELINED_BYTES: usize = 64 * 1024;
 /// Exchanges of one client in a row before the other tasks get their turn, pipelined or not.
 const EXCHANGES_PER_TURN: u32 = 32;
 
+/// The kernel takes this much on any connection, whether the client reads or not: half of the middle value of
+/// `net.ipv4.tcp_wmem`.
+const AT_ONCE: u64 = 8 * 1024;
+
 /// Why no request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::stream) enum Silence {
@@ -132,6 +136,12 @@ fn idle_deadline(s: &Session) -> Mono {
 
 /// Closes once everything is sent.
 pub(in crate::stream) async fn close(s: &mut Session) {
+    let pending = s.client.send_pending();
+    if s.sent <= AT_ONCE && pending > 0 && s.client.send_is_fresh() && s.client.recv_queued() == 0 {
+        // So little was sent on this connection that the kernel takes the rest without waiting: the answer and the
+        // close go out in one submission (see `Socket`, dropping).
+        return;
+    }
     flush(s, 0).await;
     if s.client.recv_queued() > 0 {
         linger(s).await;
