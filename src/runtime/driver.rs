@@ -113,6 +113,14 @@ impl Driver {
         forward!(self, d => d.send(fd, token, parts))
     }
 
+    /// The last bytes before the close that follows at once.
+    pub(crate) fn send_last(&mut self, fd: i32, token: u64, parts: &mut Parts) -> OpKey {
+        match self {
+            Driver::Ring(ring) => ring.send_last(fd, token, parts),
+            Driver::Sim(sim) => sim.send(fd, token, parts),
+        }
+    }
+
     pub(crate) fn connect(&mut self, fd: i32, token: u64, addr: &SockAddr) -> OpKey {
         forward!(self, d => d.connect(fd, token, addr))
     }

@@ -421,6 +421,16 @@ impl Io {
         sock.send_key = self.driver.send(sock.fd, token(Kind::Send, slot), &mut sock.send_queue);
     }
 
+    fn submit_last(&mut self, slot: u32) {
+        let sock = &mut self.socks[slot as usize];
+        if sock.send_queue.is_empty() || sock.has(flag::SEND) {
+            return;
+        }
+        sock.flags |= flag::SEND;
+        sock.inflight += 1;
+        sock.send_key = self.driver.send_last(sock.fd, token(Kind::Send, slot), &mut sock.send_queue);
+    }
+
     /// End of a turn: submits what was queued, and feeds starved receivers.
     pub(crate) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
@@ -488,7 +498,7 @@ impl Io {
             let fd = self.sock(slot).fd;
             self.driver.reset_on_close(fd);
         } else if self.sock(slot).send_error == 0 {
-            self.submit_send(slot);
+            self.submit_last(slot);
         }
         self.cancel_all(slot);
         let sock = &mut self.socks[slot as usize];

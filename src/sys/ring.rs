@@ -313,6 +313,16 @@ impl Ring {
     /// Sends the first parts of `queue` (at least one, at most `GATHER` and about `SEND_BYTES`), taking them out. The
     /// completion's `res` is the number of bytes sent, parts not sent come back with it.
     pub fn send(&mut self, fd: RawFd, token: u64, queue: &mut Parts) -> OpKey {
+        self.send_with(fd, token, queue, 0)
+    }
+
+    /// Like `send`, for the last bytes before a close in the same submission: they wait for the FIN (`MSG_MORE`), and
+    /// leave with it as one segment.
+    pub fn send_last(&mut self, fd: RawFd, token: u64, queue: &mut Parts) -> OpKey {
+        self.send_with(fd, token, queue, libc::MSG_MORE as u32)
+    }
+
+    fn send_with(&mut self, fd: RawFd, token: u64, queue: &mut Parts, more: u32) -> OpKey {
         let (mut n, mut bytes) = (0, 0);
         for part in queue.iter().take(GATHER) {
             n += 1;
@@ -323,19 +333,19 @@ impl Ring {
         }
         debug_assert!(n > 0, "nothing to send");
         if n > 1 {
-            return self.gather(fd, token, queue, n);
+            return self.gather(fd, token, queue, n, more);
         }
         let part = if queue.len() == 1 { queue.pop().expect("one part") } else { queue.remove(0) };
         let (addr, len) = (part.as_slice().as_ptr() as u64, part.len());
         // Moving the part into the slab leaves its bytes where they are: they are on the heap, in the pool, or
         // static.
         let index = self.ops.insert(Op::Send { token, part });
-        let op_flags = send_flags(len);
+        let op_flags = send_flags(len) | more;
         let len = len.min(1 << 30) as u32;
         self.submit_op(index, Sqe { opcode: OP_SEND, fd, addr, len, op_flags, ..Sqe::default() })
     }
 
-    fn gather(&mut self, fd: RawFd, token: u64, queue: &mut Parts, n: usize) -> OpKey {
+    fn gather(&mut self, fd: RawFd, token: u64, queue: &mut Parts, n: usize, more: u32) -> OpKey {
         let mut msg = self.messages.pop().unwrap_or_else(Message::new);
         msg.parts.extend(queue.drain(..n));
         let mut len = 0;
@@ -348,7 +358,7 @@ impl Ring {
         msg.hdr.msg_iovlen = n;
         let addr = &raw const msg.hdr as u64;
         let index = self.ops.insert(Op::Gather { token, msg });
-        let op_flags = send_flags(len);
+        let op_flags = send_flags(len) | more;
         self.submit_op(index, Sqe { opcode: OP_SENDMSG, fd, addr, len: 1, op_flags, ..Sqe::default() })
     }
 
