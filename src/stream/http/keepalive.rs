@@ -24,9 +24,9 @@ const PIPELINED_BYTES: usize = 64 * 1024;
 /// Exchanges of one client in a row before the other tasks get their turn, pipelined or not.
 const EXCHANGES_PER_TURN: u32 = 32;
 
-/// The kernel takes this much on any connection, whether the client reads or not: half of the middle value of
-/// `net.ipv4.tcp_wmem`.
-const AT_ONCE: u64 = 8 * 1024;
+/// The kernel takes this much on any connection, whether the client reads or not: an eighth of the middle value of
+/// `net.ipv4.tcp_wmem`, so that it holds with the overhead of segments as small as 536 bytes.
+const AT_ONCE: u64 = 2 * 1024;
 
 /// Why no request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
