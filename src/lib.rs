@@ -13,13 +13,13 @@ pub mod sys;
 // C
 pub mod http1;
 pub mod runtime;
+pub mod stick;
 // D
 pub mod net;
 pub mod sample;
 // E
 pub mod acl;
 pub mod log;
-pub mod stick;
 // F
 pub mod peers;
 pub mod rules;

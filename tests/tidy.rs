@@ -14,9 +14,9 @@ use source::Source;
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys", "config", "http"],
-    &["runtime", "http1", "proxy_protocol"],
+    &["runtime", "http1", "proxy_protocol", "stick"],
     &["net", "sample"],
-    &["acl", "log", "stick"],
+    &["acl", "log"],
     &["rules", "peers"],
     &["proxy"],
     &["stream"],

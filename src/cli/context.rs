@@ -18,6 +18,8 @@ pub struct Context {
     pub snapshot: Arc<Snapshot>,
     /// Live state.
     pub live: Arc<Live>,
+    /// The stick tables.
+    pub stick: Arc<crate::stick::Tables>,
     /// Changes of servers.
     pub watch: Arc<Watch>,
     /// The worker threads: each one's counters are written by itself only.

@@ -249,6 +249,7 @@ fn admin_context(
     cli::Context {
         snapshot: shared.snapshot.clone(),
         live: shared.live.clone(),
+        stick: shared.stick.clone(),
         watch,
         threads,
         lists: facts.lists.clone(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::acl::Condition;
 use crate::config::{Loc, Section};
 use crate::sample::Ctx;
+use crate::stick::{TableDef, TableId};
 
 use super::balance::BalanceConf;
 use super::cookie::CookieConf;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub global: Section,
     /// Sections that are neither proxies nor `global`: peers, userlists, defaults, ...
     pub sections: Vec<Section>,
+    /// The stick tables; indexed by [`TableId`].
+    pub tables: Vec<TableDef>,
     pub(super) frontends: HashMap<String, ProxyId>,
     pub(super) backends: HashMap<String, ProxyId>,
 }
@@ -59,6 +62,8 @@ pub struct Proxy {
     pub frontend: Option<Frontend>,
     /// The server side, in a `backend` or a `listen`.
     pub backend: Option<Backend>,
+    /// Its stick table.
+    pub table: Option<TableId>,
     /// What the other features (rules, logs, captures, checks, statistics) stored for this proxy.
     pub section: Section,
     /// The section's header line.
@@ -133,6 +138,11 @@ impl Snapshot {
     /// A proxy.
     pub fn proxy(&self, id: ProxyId) -> &Proxy {
         &self.proxies[id.index()]
+    }
+
+    /// A stick table.
+    pub fn table(&self, id: TableId) -> &TableDef {
+        &self.tables[id.index()]
     }
 
     /// A listener.

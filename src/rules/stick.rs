@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use crate::acl::Condition;
 use crate::config::{Keyword, ParseCx, Sections, Status};
 use crate::sample::{
-    Ctx, Expr, ExprCx, NameRef, Place, ProxyIdx, RefKind, Sample, to_bin, to_int, to_ip, to_str, to_v4, to_v6,
+    Ctx, Expr, ExprCx, NameRef, Place, RefKind, Sample, to_bin, to_int, to_ip, to_str, to_v4, to_v6,
 };
-use crate::stick::KeyType;
+use crate::stick::{KeyType, TableId};
 
 /// The bytes of a key.
 pub type KeyBytes = SmallVec<[u8; 64]>;
@@ -36,11 +36,11 @@ pub struct StickRules {
 }
 
 impl StickRule {
-    /// The proxy whose table it uses; `own`: the one it stands in.
-    pub fn table(&self, own: ProxyIdx) -> Option<ProxyIdx> {
+    /// The table it uses; `own`: that of the proxy it stands in.
+    pub fn table(&self, own: Option<TableId>) -> Option<TableId> {
         match &self.table {
-            None => Some(own),
-            Some(name) => name.proxy(),
+            None => own,
+            Some(name) => name.table(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use crate::config::Loc;
+use crate::stick::TableId;
 
 use super::{ProxyIdx, Regex, ServerIdx, VarName};
 
@@ -131,6 +132,13 @@ impl NameRef {
     pub fn proxy(&self) -> Option<ProxyIdx> {
         match self.target()? {
             Target::Proxy(p) => Some(p),
+            _ => None,
+        }
+    }
+    /// The table, once resolved to one.
+    pub fn table(&self) -> Option<TableId> {
+        match self.target()? {
+            Target::Index(i) if self.kind == RefKind::Table => Some(TableId(i)),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
+use crate::stick::{TableId, Writer};
 
 use super::{Buf, Scope, VarStore};
 
@@ -244,6 +245,10 @@ pub trait Ctx {
     }
     /// Live state and names.
     fn live(&self) -> Option<&dyn Live> {
+        None
+    }
+    /// This thread's way to write a stick table, which also reads it.
+    fn writer(&self, _table: TableId) -> Option<&Writer> {
         None
     }
 

@@ -3,13 +3,39 @@
 use crate::base::duration::{self, Unit};
 use crate::config::{Keyword, Loc, ParseCx, Sections, Status, Word};
 
-use super::{DataClass, DataDef, DataType, KeyType, Schema};
+use super::{DataClass, DataDef, DataType, KeyType, Schema, SrvKey};
 
-/// The table of a section, as written: a section feature.
+/// One table, as written.
+#[derive(Clone, Debug)]
+pub struct TableDecl {
+    /// Its definition.
+    pub schema: Schema,
+    /// `peers`.
+    pub peers: Option<(String, Loc)>,
+    /// `write-to`.
+    pub write_to: Option<(String, Loc)>,
+    /// `recv-only`.
+    pub recv_only: bool,
+    /// `srvkey`.
+    pub srvkey: SrvKey,
+    /// `brates-factor`.
+    pub brates_factor: u32,
+    /// Where it stands.
+    pub loc: Loc,
+}
+
+/// The table of a proxy, as written: a section feature.
 #[derive(Clone, Debug, Default)]
 pub struct TableConf {
-    /// Its definition, and where it stands.
-    pub table: Option<(Schema, Loc)>,
+    /// The table.
+    pub table: Option<TableDecl>,
+}
+
+/// The tables of a peers section, as written: a section feature.
+#[derive(Clone, Debug, Default)]
+pub struct PeersTables {
+    /// Name and table, in the order of the file.
+    pub tables: Vec<(String, TableDecl)>,
 }
 
 /// Bytes of a string or binary key unless `len` says otherwise.
@@ -26,64 +52,121 @@ pub static KEYWORDS: &[Keyword] = &[Keyword {
     name: "stick-table",
     sections: Sections(Sections::FRONTEND.0 | Sections::BACKEND.0),
     syntax: "stick-table type {ip | ipv6 | integer | string [len <length>] | binary [len <length>]} size <size> \
-             [expire <expire>] [nopurge] [store <data_type>]*",
+             [expire <expire>] [nopurge] [recv-only] [write-to <table>] [peers <peers>] [srvkey {name | addr}] \
+             [brates-factor <bytes>] [store <data_type>]*",
     doc: "the section's table of clients: keys with a server and counters",
     status: Status::Full,
     parse: stick_table,
 }];
 
 fn stick_table(cx: &mut ParseCx<'_>) {
-    let loc = cx.dir.words[0].loc;
-    let (mut key, mut size, mut expire, mut nopurge) = (None, None, None, false);
-    let mut data = Vec::new();
-    while let Some(w) = cx.next() {
-        let parsed = match &*w.text() {
-            "type" => key_type(cx).map(|k| key = Some(k)),
-            "size" => table_size(cx).map(|n| size = Some(n)),
-            "expire" => cx.expect_duration("a duration", Unit::Ms).map(|d| expire = Some(d)),
-            "nopurge" => {
-                nopurge = true;
-                Some(())
-            }
-            "store" => cx.expect("data types to store").and_then(|w| store(cx, w, &mut data)),
-            name @ ("peers" | "srvkey" | "write-to" | "recv-only" | "brates-factor") => {
-                let message = format!("'stick-table': '{name}' is not implemented yet");
-                cx.error(w.loc, message);
-                None
-            }
-            other => {
-                let message = format!("'stick-table' cannot handle unexpected argument '{other}'");
-                cx.error(w.loc, message);
-                None
-            }
-        };
-        if parsed.is_none() {
-            return;
-        }
-    }
-    let (Some(key), Some(size)) = (key, size) else {
-        let what = if key.is_none() { "type" } else { "size" };
-        let at = cx.end_loc();
-        cx.error(at, format!("'stick-table' expects a '{what}'"));
-        return;
-    };
-    let mut schema = Schema::new(key, size);
-    schema.nopurge = nopurge;
-    schema.expire_ms = expire.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)).filter(|ms| *ms > 0);
-    for (def, at) in data {
-        if let Err(e) = schema.store(def) {
-            cx.error(at, format!("'stick-table': {e}"));
-            return;
-        }
-    }
+    let Some(decl) = parse(cx) else { return };
+    let loc = decl.loc;
     let conf = cx.section.feature::<TableConf>();
-    let first = conf.table.as_ref().map(|(_, at)| at.line);
+    let first = conf.table.as_ref().map(|d| d.loc.line);
     match first {
         Some(line) => {
             cx.error(loc, format!("'stick-table': the section has a table already, in line {line}"));
         }
-        None => conf.table = Some((schema, loc)),
+        None => conf.table = Some(decl),
     }
+}
+
+/// `table <name> type ...` of a `peers` section; the directive is at the name.
+pub fn peers_table(cx: &mut ParseCx<'_>) {
+    let Some(name) = cx.expect("a name for the table") else { return };
+    let (text, at) = (name.text().into_owned(), name.loc);
+    let Some(decl) = parse(cx) else { return };
+    let conf = cx.section.feature::<PeersTables>();
+    let first = conf.tables.iter().find(|(n, _)| *n == text).map(|(_, d)| d.loc.line);
+    match first {
+        Some(line) => {
+            cx.error(at, format!("'table': the section has a table '{text}' already, in line {line}"));
+        }
+        None => conf.tables.push((text, decl)),
+    }
+}
+
+/// The arguments so far.
+struct Args {
+    key: Option<KeyType>,
+    size: Option<u32>,
+    data: Vec<(DataDef, Loc)>,
+    decl: TableDecl,
+}
+
+/// What follows `stick-table`, or `table <name>` in a `peers` section.
+fn parse(cx: &mut ParseCx<'_>) -> Option<TableDecl> {
+    let decl = TableDecl {
+        schema: Schema::new(KeyType::Integer, 1),
+        peers: None,
+        write_to: None,
+        recv_only: false,
+        srvkey: SrvKey::Name,
+        brates_factor: 1,
+        loc: cx.dir.words[0].loc,
+    };
+    let mut args = Args { key: None, size: None, data: Vec::new(), decl };
+    while let Some(w) = cx.next() {
+        argument(cx, w, &mut args)?;
+    }
+    let Args { key, size, data, mut decl } = args;
+    let keyword = cx.keyword();
+    let (Some(key), Some(size)) = (key, size) else {
+        let what = if key.is_none() { "type" } else { "size" };
+        let at = cx.end_loc();
+        cx.error(at, format!("'{keyword}' expects a '{what}'"));
+        return None;
+    };
+    decl.schema =
+        Schema { expire_ms: decl.schema.expire_ms, nopurge: decl.schema.nopurge, ..Schema::new(key, size) };
+    for (def, at) in data {
+        if let Err(e) = decl.schema.store(def) {
+            cx.error(at, format!("'{keyword}': {e}"));
+            return None;
+        }
+    }
+    Some(decl)
+}
+
+fn argument(cx: &mut ParseCx<'_>, w: &Word, args: &mut Args) -> Option<()> {
+    let decl = &mut args.decl;
+    match &*w.text() {
+        "type" => args.key = Some(key_type(cx)?),
+        "size" => args.size = Some(table_size(cx)?),
+        "expire" => {
+            let d = cx.expect_duration("a duration", Unit::Ms)?;
+            let ms = u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+            decl.schema.expire_ms = Some(ms).filter(|ms| *ms > 0);
+        }
+        "nopurge" => decl.schema.nopurge = true,
+        "store" => {
+            let w = cx.expect("data types to store")?;
+            store(cx, w, &mut args.data)?;
+        }
+        "peers" => decl.peers = Some(name(cx, "the name of a peers section")?),
+        "write-to" => decl.write_to = Some(name(cx, "the name of a table")?),
+        "recv-only" => decl.recv_only = true,
+        "srvkey" => {
+            let which = cx.expect_one_of("what names a server", &["name", "addr"])?;
+            decl.srvkey = if which == 1 { SrvKey::Addr } else { SrvKey::Name };
+        }
+        "brates-factor" => {
+            let n = cx.expect_int("a number of bytes", 1..=i64::from(u32::MAX))?;
+            decl.brates_factor = n as u32;
+        }
+        other => {
+            let message = format!("'{}' cannot handle unexpected argument '{other}'", cx.keyword());
+            cx.error(w.loc, message);
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn name(cx: &mut ParseCx<'_>, what: &str) -> Option<(String, Loc)> {
+    let w = cx.expect(what)?;
+    Some((w.text().into_owned(), w.loc))
 }
 
 fn key_type(cx: &mut ParseCx<'_>) -> Option<KeyType> {

@@ -17,6 +17,7 @@
 //!
 //! Lookups and updates do not allocate. Time is handed in.
 
+mod changes;
 mod data;
 mod index;
 mod key;
@@ -25,11 +26,14 @@ mod rate;
 mod schema;
 mod slab;
 mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Changes;
 pub use data::{DataClass, DataType, Slot};
 pub use key::{Key, KeyType};
-pub use keywords::TableConf;
+pub use keywords::{PeersTables, TableConf, TableDecl};
 pub use schema::{DataDef, Schema, SchemaError};
 pub use table::{Entry, EntryId, OpenError, Table, Writer};
+pub use tables::{SrvKey, TableDef, TableId, TableOwner, Tables, Writers, set_writers, with_writers};

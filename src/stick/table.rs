@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -16,7 +16,7 @@ use crate::sys::memfd::Segment;
 use super::index::{Meta, SLABS_MAX, State, Want};
 use super::schema::{KEY, META, STAMPS, TOUCHED};
 use super::slab;
-use super::{DataClass, Key, Schema, Slot, key, rate};
+use super::{Changes, DataClass, Key, Schema, Slot, key, rate};
 
 /// First word of every segment of this kind.
 const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
@@ -56,6 +56,7 @@ pub struct Table {
     records_at: usize,
     record_words: usize,
     key_words: usize,
+    changes: OnceLock<Arc<Changes>>,
 }
 
 pub(super) fn ms(now: Mono) -> u32 {
@@ -123,7 +124,18 @@ impl Table {
             record_words: schema.record_words(),
             key_words: schema.key.words(),
             schema,
+            changes: OnceLock::new(),
         }
+    }
+
+    /// From now on, note what is changed ([`Entry::touch`]). Only the first call counts.
+    pub fn replicate(&self, changes: Arc<Changes>) {
+        let _ = self.changes.set(changes);
+    }
+
+    /// What was changed, when that is noted.
+    pub fn changes(&self) -> Option<&Arc<Changes>> {
+        self.changes.get()
     }
 
     /// Its definition.
@@ -333,8 +345,17 @@ impl Entry<'_> {
         id
     }
 
-    /// Its life starts again.
+    /// Used, and perhaps changed, by local traffic: its life starts again, and peers will hear of it. Call it after the
+    /// changes.
     pub fn touch(&self, now: Mono) {
+        self.refresh(now);
+        if let Some(changes) = self.table.changes.get() {
+            changes.mark(self.rec);
+        }
+    }
+
+    /// Its life starts again; peers do not hear of it (what a peer taught, a mere look).
+    pub fn refresh(&self, now: Mono) {
         let old = self.at(TOUCHED).load(Relaxed);
         // At most one write per millisecond: the line is shared by every thread that counts on this entry.
         if now.0 >= old.saturating_add(1_000_000) {

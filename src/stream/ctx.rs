@@ -14,6 +14,7 @@ use crate::sample::{
     BodyView, Buf, CaptureSide, Ctx, LastRule, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount,
     ServerIdx, TimeoutKind, VarStore,
 };
+use crate::stick::{TableId, Writer};
 
 use super::state::Stream;
 use super::worker::View;
@@ -246,6 +247,10 @@ impl Ctx for Stream<'_> {
 
     fn live(&self) -> Option<&dyn Live> {
         Some(&*self.s.view)
+    }
+
+    fn writer(&self, table: TableId) -> Option<&Writer> {
+        self.s.view.tables.get(table)
     }
 
     fn vars(&self, scope: Scope) -> Option<&VarStore> {

@@ -1,14 +1,10 @@
 //! Stick tables and the streams: the server that a table knows, and what it learns.
 
-use std::io;
-use std::sync::Arc;
-
 use crate::base::time::Mono;
-use crate::proxy::{ProxyId, Server, Snapshot};
+use crate::proxy::{ProxyId, Server};
 use crate::rules::{KeyBytes, StickRule, StickRules};
 use crate::runtime::now;
-use crate::sample::ProxyIdx;
-use crate::stick::{DataType, Slot, Table, TableConf, Writer};
+use crate::stick::{DataType, Slot, TableId, Writer, Writers};
 
 use super::state::Stream;
 use super::worker::View;
@@ -18,66 +14,39 @@ const STORES_MAX: usize = 8;
 /// Entries that a thread frees at once.
 const EXPIRE_BUDGET: usize = 256;
 
-/// The tables, by `ProxyId`.
-pub struct Tables {
-    list: Vec<Option<Arc<Table>>>,
-}
-
-impl Tables {
-    /// Makes every table that is configured, for that many threads.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn new(snapshot: &Snapshot, threads: usize) -> io::Result<Tables> {
-        let table = |px: &crate::proxy::Proxy| match px.section.get::<TableConf>().map(|c| &c.table) {
-            Some(Some((schema, _))) => Ok(Some(Arc::new(Table::create(&px.name, schema.clone(), threads)?))),
-            _ => Ok(None),
-        };
-        Ok(Tables { list: snapshot.proxies.iter().map(table).collect::<io::Result<_>>()? })
-    }
-}
-
 /// A table as one thread uses it.
-pub(super) struct OwnTable {
-    writer: Writer,
+struct OwnTable<'v> {
+    writer: &'v Writer,
     server: Option<Slot>,
     name: Option<Slot>,
 }
 
-/// This thread's slabs of all tables, by `ProxyId`; empty when there are none.
-pub(super) fn claim(tables: &Tables, thread: usize) -> Vec<Option<OwnTable>> {
-    let own = |table: &Option<Arc<Table>>| {
-        let table = table.as_ref()?;
-        let writer = Writer::claim(table, std::process::id(), thread as u32)?;
-        let slot = |data| table.schema().slot(data, 0);
-        Some(OwnTable { server: slot(DataType::ServerId), name: slot(DataType::ServerKey), writer })
-    };
-    match tables.list.iter().any(Option::is_some) {
-        true => tables.list.iter().map(own).collect(),
-        false => Vec::new(),
-    }
-}
-
-/// Frees what expired and hands records to threads that asked for some.
-pub(super) fn maintain(tables: &[Option<OwnTable>], now: Mono) {
-    for t in tables.iter().flatten() {
-        t.writer.maintain(now, EXPIRE_BUDGET);
+/// Frees what expired and hands records to threads that ask for some.
+pub(super) fn maintain(tables: &Writers, now: Mono) {
+    for (_, writer) in tables.iter() {
+        writer.maintain(now, EXPIRE_BUDGET);
     }
 }
 
 /// Something that a table learns once the server has answered.
-pub(super) type Store = (ProxyId, KeyBytes);
+pub(super) type Store = (TableId, KeyBytes);
 
 fn rules(view: &View, backend: ProxyId) -> Option<&StickRules> {
     view.proxy(backend).section.get::<StickRules>()
 }
 
-fn table<'v>(view: &'v View, rule: &StickRule, backend: ProxyId) -> Option<(ProxyId, &'v OwnTable)> {
-    let id = ProxyId(rule.table(ProxyIdx(backend.0))?.0);
-    Some((id, view.tables.get(id.index())?.as_ref()?))
+fn table<'v>(view: &'v View, rule: &StickRule, backend: ProxyId) -> Option<(TableId, OwnTable<'v>)> {
+    let id = rule.table(view.proxy(backend).table)?;
+    Some((id, own(view, id)?))
 }
 
-fn remember(stores: &mut Vec<Store>, id: ProxyId, key: KeyBytes) {
+fn own(view: &View, id: TableId) -> Option<OwnTable<'_>> {
+    let writer = view.tables.get(id)?;
+    let slot = |data| writer.table().schema().slot(data, 0);
+    Some(OwnTable { server: slot(DataType::ServerId), name: slot(DataType::ServerKey), writer })
+}
+
+fn remember(stores: &mut Vec<Store>, id: TableId, key: KeyBytes) {
     if stores.len() < STORES_MAX && !stores.iter().any(|(i, k)| *i == id && *k == key) {
         stores.push((id, key));
     }
@@ -97,7 +66,7 @@ pub(super) fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
         let Some((id, own)) = table(view, rule, backend) else { continue };
         let Some(key) = rule.key(st, own.writer.table().schema().key) else { continue };
         if rule.matches && found.is_none() && !st.x.ignore_persist {
-            found = lookup(view, st, own, &key);
+            found = lookup(view, st, &own, &key);
         }
         if rule.stores {
             remember(&mut stores, id, key);
@@ -108,7 +77,7 @@ pub(super) fn preferred(view: &View, st: &mut Stream<'_>) -> Option<usize> {
 }
 
 /// The server of an entry. Looking it up is a use of the entry, whether or not the server is up.
-fn lookup(view: &View, st: &Stream<'_>, own: &OwnTable, key: &KeyBytes) -> Option<usize> {
+fn lookup(view: &View, st: &Stream<'_>, own: &OwnTable<'_>, key: &KeyBytes) -> Option<usize> {
     let table = own.writer.table();
     let now = now();
     let entry = table.get(table.schema().key.key(key), now)?;
@@ -145,7 +114,7 @@ pub(super) fn store(view: &View, st: &mut Stream<'_>) {
     if let Some(srv) = st.srv(view).filter(|s| !s.non_stick) {
         let now = now();
         for (id, key) in &stores {
-            let Some(own) = view.tables.get(id.index()).and_then(Option::as_ref) else { continue };
+            let Some(own) = own(view, *id) else { continue };
             let key = own.writer.table().schema().key.key(key);
             // A table that is full does not learn.
             let Some(entry) = own.writer.get_or_insert(key, now) else { continue };

@@ -16,6 +16,7 @@ use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot,
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 use crate::sample::WantsServerRtt;
+use crate::stick::{Tables, Writers, set_writers};
 
 use super::pool::Pools;
 use super::shut::Shuts;
@@ -73,7 +74,7 @@ pub struct Shared {
     /// What each proxy's streams need, by `ProxyId`.
     pub plans: Vec<Plan>,
     /// The stick tables.
-    pub(super) tables: stick::Tables,
+    pub stick: Arc<Tables>,
     /// How to connect to each server, by `ServerId`.
     pub(super) targets: Vec<Target>,
 }
@@ -122,7 +123,7 @@ impl Shared {
         queues: Arc<Queues>,
         maxconn: usize,
     ) -> std::io::Result<Arc<Shared>> {
-        let tables = stick::Tables::new(&snapshot, live.threads.len())?;
+        let tables = Arc::new(Tables::new(&snapshot.tables, live.threads.len())?);
         let global = &snapshot.global;
         let conf = global.get::<GlobalConf>().cloned().unwrap_or_default();
         let settings = Settings::new(&conf, maxconn);
@@ -133,7 +134,7 @@ impl Shared {
             Target::new(px, &px.backend().servers[index], &tune)
         };
         let targets = snapshot.servers.iter().map(target).collect();
-        Ok(Arc::new(Shared { snapshot, live, queues, settings, plans, tables, targets }))
+        Ok(Arc::new(Shared { snapshot, live, queues, settings, plans, stick: tables, targets }))
     }
 
     /// What a proxy's streams need.
@@ -181,15 +182,16 @@ pub struct View {
     /// Balancing tables of this thread.
     pub balancer: RefCell<Balancer>,
     pub(super) pools: Pools,
-    /// This thread's part of the stick tables, by `ProxyId`.
-    pub(super) tables: Vec<Option<stick::OwnTable>>,
+    /// This thread's part of the stick tables.
+    pub(super) tables: Rc<Writers>,
     thread: usize,
 }
 
 impl View {
     fn new(thread: usize, shared: Arc<Shared>) -> Rc<View> {
         let pools = Pools::new(shared.snapshot.servers.len());
-        let tables = stick::claim(&shared.tables, thread);
+        let tables = Rc::new(Writers::claim(&shared.stick, thread));
+        set_writers(tables.clone());
         Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, tables, thread })
     }
 

@@ -42,6 +42,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
         servers: Vec::new(),
         global: global.unwrap_or_else(|| Section::new(SectionKind::Global, String::new(), Loc::default())),
         sections: others,
+        tables: Vec::new(),
         frontends: HashMap::new(),
         backends: HashMap::new(),
     };
@@ -51,6 +52,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
     proxies::number(&mut cx, &mut snapshot);
     snapshot.frontends = by_name(&snapshot, |p| p.frontend.is_some());
     snapshot.backends = by_name(&snapshot, |p| p.backend.is_some());
+    stick::gather(&mut cx, &mut snapshot);
     references::resolve(&mut cx, &mut snapshot);
     stick::resolve(&mut cx, &mut snapshot);
     tracking::resolve(&mut cx, &mut snapshot);

@@ -34,6 +34,7 @@ pub(super) fn build(cx: &mut Cx<'_>, mut section: Section, snapshot: &mut Snapsh
         errors: error_pages(cx, &raw.errors),
         frontend: None,
         backend: None,
+        table: None,
         loc: section.loc,
         section,
     };

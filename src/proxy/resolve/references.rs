@@ -74,7 +74,7 @@ fn reference(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, r: &NameRef) {
         RefKind::Backend => snapshot.backends.get(&r.name).map(|id| Target::Proxy(ProxyIdx(id.0))),
         RefKind::Server => server(snapshot, px, &r.name).map(Target::Server),
         // Those belong to other features, which resolve them.
-        RefKind::Table => super::stick::find(snapshot, &r.name).map(Target::Proxy),
+        RefKind::Table => super::stick::find(snapshot, &r.name).map(|id| Target::Index(id.0)),
         RefKind::Userlist | RefKind::Resolvers => return,
     };
     if let Some(t) = found {
@@ -85,7 +85,11 @@ fn reference(cx: &mut Cx<'_>, snapshot: &Snapshot, px: &Proxy, r: &NameRef) {
         RefKind::Frontend => {
             ("frontend", suggestion(&r.name, snapshot.frontends.keys(), snapshot, "frontend"))
         }
-        RefKind::Table => ("stick-table", None),
+        RefKind::Table => (
+            "stick-table",
+            closest(&r.name, snapshot.tables.iter().map(|t| t.name.as_str()))
+                .map(|best| format!("did you mean '{best}'?")),
+        ),
         RefKind::Server => ("server", server_suggestion(snapshot, px, &r.name)),
         _ => ("backend", suggestion(&r.name, snapshot.backends.keys(), snapshot, "backend")),
     };

@@ -1,13 +1,95 @@
-//! Stick tables: which proxy has the one that a rule names, and what they have to store.
+//! Stick tables: the list of all, what refers to them, and what they have to store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use crate::config::SectionKind;
+use crate::config::suggest::closest;
 use crate::rules::StickRules;
-use crate::sample::ProxyIdx;
-use crate::stick::{DataDef, DataType, TableConf};
+use crate::stick::{DataDef, DataType, PeersTables, TableConf, TableDecl, TableDef, TableId, TableOwner};
 
-use super::super::{ProxyId, Snapshot};
+use super::super::Snapshot;
 use super::Cx;
+
+/// Makes the list of tables: those of proxies, then those of peers sections.
+pub(super) fn gather(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
+    let mut all: Vec<(TableDef, TableDecl)> = Vec::new();
+    for px in &mut snapshot.proxies {
+        let Some(decl) = px.section.get::<TableConf>().and_then(|c| c.table.clone()) else { continue };
+        px.table = Some(TableId(all.len() as u32));
+        all.push((def(px.name.clone(), TableOwner::Proxy(px.id.0), &decl), decl));
+    }
+    for section in snapshot.sections.iter().filter(|s| s.kind == SectionKind::Peers) {
+        for (name, decl) in section.get::<PeersTables>().iter().flat_map(|t| &t.tables) {
+            let name = format!("{}/{name}", section.name);
+            let mut def = def(name, TableOwner::Peers(section.name.clone()), decl);
+            def.peers.get_or_insert_with(|| (section.name.clone(), decl.loc));
+            all.push((def, decl.clone()));
+        }
+    }
+    let mut lines: HashMap<&str, u32> = HashMap::new();
+    for (def, _) in &all {
+        if let Some(line) = lines.insert(&def.name, def.loc.line) {
+            let message =
+                format!("stick-table name '{}' conflicts with the table declared in line {line}", def.name);
+            cx.diags.error(def.loc, message).help("move one of them into a section of another name");
+        }
+    }
+    for (def, _) in &all {
+        check_peers(cx, snapshot, def);
+    }
+    snapshot.tables = all.iter().map(|(def, _)| def.clone()).collect();
+    for (i, (def, decl)) in all.iter().enumerate() {
+        snapshot.tables[i].write_to = write_to(cx, snapshot, def, decl);
+    }
+}
+
+/// The peers section that a table names exists.
+fn check_peers(cx: &mut Cx<'_>, snapshot: &Snapshot, def: &TableDef) {
+    let Some((name, loc)) = &def.peers else { return };
+    let sections = || snapshot.sections.iter().filter(|s| s.kind == SectionKind::Peers);
+    if !sections().any(|s| s.name == *name) {
+        let message = format!("table '{}': unable to find the peers section '{name}'", def.name);
+        let near = closest(name, sections().map(|s| s.name.as_str()));
+        let d = cx.diags.error(*loc, message);
+        if let Some(best) = near {
+            d.help(format!("did you mean '{best}'?"));
+        }
+    }
+}
+
+fn def(name: String, owner: TableOwner, decl: &TableDecl) -> TableDef {
+    TableDef {
+        name,
+        schema: decl.schema.clone(),
+        owner,
+        peers: decl.peers.clone(),
+        write_to: None,
+        recv_only: decl.recv_only,
+        srvkey: decl.srvkey,
+        brates_factor: decl.brates_factor,
+        loc: decl.loc,
+    }
+}
+
+/// The table behind `write-to`: another one with the same keys.
+fn write_to(cx: &mut Cx<'_>, snapshot: &Snapshot, def: &TableDef, decl: &TableDecl) -> Option<TableId> {
+    let (name, loc) = decl.write_to.as_ref()?;
+    let Some(id) = find(snapshot, name) else {
+        cx.diags
+            .error(*loc, format!("table '{}': unable to find the table '{name}' of 'write-to'", def.name));
+        return None;
+    };
+    let other = snapshot.table(id);
+    let problem = if other.name == def.name {
+        "it is this table itself"
+    } else if other.schema.key != def.schema.key {
+        "its keys have another type or length"
+    } else {
+        return Some(id);
+    };
+    cx.diags.error(*loc, format!("table '{}': cannot write to '{name}': {problem}", def.name));
+    None
+}
 
 /// Checks that every rule has a table, and makes tables of `stick` rules store servers.
 pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
@@ -16,19 +98,23 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
         let Some(rules) = px.section.get::<StickRules>() else { continue };
         for rule in rules.request.iter().chain(&rules.response) {
             // A name that names nothing was reported with the other references.
-            let Some(id) = rule.table(ProxyIdx(px.id.0)) else { continue };
-            if rule.uses_own_table() && !has_table(snapshot, id) {
-                let message =
-                    format!("proxy '{}': a 'stick' rule without 'table' needs a 'stick-table' here", px.name);
-                cx.diags.error(rule.loc(), message);
-                continue;
+            match rule.table(px.table) {
+                Some(id) => {
+                    with_servers.insert(id);
+                }
+                None if rule.uses_own_table() => {
+                    let message = format!(
+                        "proxy '{}': a 'stick' rule without 'table' needs a 'stick-table' here",
+                        px.name
+                    );
+                    cx.diags.error(rule.loc(), message);
+                }
+                None => (),
             }
-            with_servers.insert(id.0);
         }
     }
     for id in with_servers {
-        let conf = snapshot.proxies[ProxyId(id).index()].section.feature::<TableConf>();
-        let Some((schema, _)) = &mut conf.table else { continue };
+        let schema = &mut snapshot.tables[id.index()].schema;
         // By name above all, so that numbers may change; by number for what only has that.
         for data in [DataType::ServerId, DataType::ServerKey] {
             if !schema.has(data) {
@@ -39,13 +125,7 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
     }
 }
 
-/// The proxy of that name that has a table: a backend or a frontend.
-pub(super) fn find(snapshot: &Snapshot, name: &str) -> Option<ProxyIdx> {
-    let found = [snapshot.backends.get(name), snapshot.frontends.get(name)];
-    found.into_iter().flatten().map(|id| ProxyIdx(id.0)).find(|id| has_table(snapshot, *id))
-}
-
-fn has_table(snapshot: &Snapshot, id: ProxyIdx) -> bool {
-    let px = &snapshot.proxies[ProxyId(id.0).index()];
-    px.section.get::<TableConf>().is_some_and(|c| c.table.is_some())
+/// The table of that name.
+pub(super) fn find(snapshot: &Snapshot, name: &str) -> Option<TableId> {
+    snapshot.tables.iter().position(|t| t.name == name).map(|i| TableId(i as u32))
 }
