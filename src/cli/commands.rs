@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::patterns::{self, Kind};
-use super::{Context, Level, counters, info, servers, vars};
+use super::server_checks::{self, Which};
+use super::{Context, Level, counters, info, server_lists, servers, vars};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
 use crate::stats;
@@ -154,6 +155,30 @@ pub const COMMANDS: &[Command] = &[
         counters::clear,
     ),
     entry(
+        &["disable", "agent"],
+        "disable agent <bk>/<srv>",
+        "stop asking a server's agent",
+        Level::Admin,
+        |c| server_checks::disable(c, Which::Agent),
+    ),
+    entry(
+        &["disable", "health"],
+        "disable health <bk>/<srv>",
+        "stop a server's health checks",
+        Level::Admin,
+        |c| server_checks::disable(c, Which::Health),
+    ),
+    entry(&["enable", "agent"], "enable agent <bk>/<srv>", "ask a server's agent again", Level::Admin, |c| {
+        server_checks::enable(c, Which::Agent)
+    }),
+    entry(
+        &["enable", "health"],
+        "enable health <bk>/<srv>",
+        "check a server's health again",
+        Level::Admin,
+        |c| server_checks::enable(c, Which::Health),
+    ),
+    entry(
         &["disable", "server"],
         "disable server <bk>/<srv>",
         "put a server into maintenance",
@@ -207,8 +232,8 @@ pub const COMMANDS: &[Command] = &[
     ),
     entry(
         &["set", "server"],
-        "set server <bk>/<srv> addr|state|weight|health <value>",
-        "change a server's state or weight",
+        "set server <bk>/<srv> <what> <value>",
+        "change a server's state, weight, address or checks",
         Level::Admin,
         servers::set_server,
     ),
@@ -255,7 +280,14 @@ pub const COMMANDS: &[Command] = &[
         "show servers state [<backend>]",
         "list the servers' state",
         Level::User,
-        servers::state,
+        server_lists::state,
+    ),
+    entry(
+        &["show", "servers", "conn"],
+        "show servers conn [<backend>]",
+        "list the servers' connections",
+        Level::User,
+        server_lists::connections,
     ),
     entry(
         &["show", "stat"],

@@ -8,6 +8,8 @@ mod counters;
 mod info;
 mod line;
 mod patterns;
+mod server_checks;
+mod server_lists;
 mod servers;
 mod session;
 mod socket;

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Context;
 use super::commands::{Call, Next, find_server};
+use super::server_checks;
 use crate::log::Level;
+use crate::proxy::check::Change;
 use crate::proxy::check::report::Reason;
-use crate::proxy::check::{Change, CheckStatus, Outcome, Verdict};
 use crate::proxy::live::{AdminFlags, ServerStatus};
 use crate::proxy::{Proxy, Server};
 use crate::runtime;
@@ -19,9 +20,8 @@ fn change_admin(cx: &Context, srv: &Server, set: AdminFlags, clear: AdminFlags) 
 }
 
 const NO_FLAGS: AdminFlags = AdminFlags(0);
-/// What `ready` and `enable server` take away.
-const COMMANDED: AdminFlags =
-    AdminFlags(AdminFlags::FORCED_MAINT.0 | AdminFlags::CONFIG_MAINT.0 | AdminFlags::FORCED_DRAIN.0);
+/// What `ready` takes away.
+const COMMANDED: AdminFlags = AdminFlags(AdminFlags::FORCED_MAINT.0 | AdminFlags::FORCED_DRAIN.0);
 
 /// `disable server`.
 pub fn disable(call: &mut Call<'_>) -> Next {
@@ -36,8 +36,7 @@ pub fn disable(call: &mut Call<'_>) -> Next {
 pub fn enable(call: &mut Call<'_>) -> Next {
     let cx = call.cx;
     if let Some((_, srv)) = find_server(call, cx) {
-        let maint = AdminFlags(AdminFlags::FORCED_MAINT.0 | AdminFlags::CONFIG_MAINT.0);
-        change_admin(cx, srv, NO_FLAGS, maint);
+        change_admin(cx, srv, NO_FLAGS, AdminFlags::FORCED_MAINT);
     }
     Next::Continue
 }
@@ -67,9 +66,12 @@ fn weight(call: &mut Call<'_>, text: Option<&str>) {
         None => None,
     };
     let weight = match parsed {
-        Some((n, true)) if n <= 100 => (srv.weight * n).div_ceil(100),
+        // As much as fits: the manual caps the result.
+        Some((n, true)) => {
+            let share = (u64::from(srv.weight) * u64::from(n)).div_ceil(100);
+            share.min(u64::from(crate::base::limits::MAX_WEIGHT)) as u32
+        }
         Some((n, false)) if n <= crate::base::limits::MAX_WEIGHT => n,
-        Some((_, true)) => return call.out.push_str("Relative weight must be positive and at most 100%.\n"),
         Some((_, false)) => {
             return call.out.push_str("Absolute weight can only be between 0 and 256 inclusive.\n");
         }
@@ -79,7 +81,7 @@ fn weight(call: &mut Call<'_>, text: Option<&str>) {
     cx.watch.queues.server_changed(px, srv.index);
 }
 
-/// `set server <b>/<s> state|weight|health|maxconn`.
+/// `set server <b>/<s> <what> <value>`.
 pub fn set_server(call: &mut Call<'_>) -> Next {
     let cx = call.cx;
     let what = call.args.get(1).cloned().unwrap_or_default();
@@ -91,17 +93,32 @@ pub fn set_server(call: &mut Call<'_>) -> Next {
     let Some((px, srv)) = find_server(call, cx) else { return Next::Continue };
     match (what.as_str(), value.as_str()) {
         ("addr", _) => address(call, px, srv),
+        ("agent", _) => server_checks::set_agent(call, srv),
+        ("agent-addr" | "check-addr", _) => server_checks::set_address(call, srv, &what),
+        ("agent-port" | "check-port", _) => server_checks::set_port(call, srv, &what),
+        ("agent-send", _) => server_checks::set_agent_send(call, srv),
+        ("fqdn", "") => call.out.push_str("'set server <b>/<s> fqdn' expects a name.\n"),
+        ("fqdn", _) => call.out.push_str(
+            "set server <b>/<s> fqdn failed because no resolution is configured.\n",
+        ),
+        ("ssl", _) => call.out.push_str("'set server <srv> ssl' cannot be set: this server has no TLS.\n"),
         ("state", "ready") => change_admin(cx, srv, NO_FLAGS, COMMANDED),
         ("state", "drain") => change_admin(cx, srv, AdminFlags::FORCED_DRAIN, AdminFlags::FORCED_MAINT),
         ("state", "maint") => change_admin(cx, srv, AdminFlags::FORCED_MAINT, NO_FLAGS),
         ("state", _) => call.out.push_str("'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"),
+        ("health", _) if srv.track.is_some() => {
+            call.out.push_str("The health of a server that tracks another one cannot be changed.\n");
+        }
         ("health", "up") => health(cx, srv, ServerStatus::Running),
         ("health", "stopping") => health(cx, srv, ServerStatus::Stopping),
         ("health", "down") => health(cx, srv, ServerStatus::Stopped),
         ("health", _) => {
             call.out.push_str("'set server <srv> health' expects 'up', 'stopping', or 'down'.\n")
         }
-        _ => call.out.push_str("usage: set server <backend>/<server> addr|state|weight|health <value>\n"),
+        _ => call.out.push_str(
+            "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | \
+             check-port | fqdn | health | ssl | state | weight\n",
+        ),
     }
     Next::Continue
 }
@@ -124,20 +141,23 @@ fn address(call: &mut Call<'_>, px: &Proxy, srv: &Server) {
             .out
             .push_str("'set server <b>/<s> addr' expects an IP address and possibly 'port' and a number.\n");
     };
-    if (ip, port) == (old.ip(), old.port()) {
-        return call.out.push_str("no need to change the addr, nor the port\n");
+    let ip_changed = ip != old.ip();
+    let port_changed = port != old.port();
+    let port_asked = call.args.len() > 3;
+    let mut text = match ip_changed {
+        true => format!("IP changed from '{}' to '{ip}'", old.ip()),
+        false => "no need to change the addr".to_owned(),
+    };
+    match port_changed {
+        true => _ = write!(text, ", port changed from '{}' to '{port}'", old.port()),
+        false if port_asked => text.push_str(", no need to change the port"),
+        false => {}
     }
-    let state = cx.live.server(srv.id);
-    state.address.set((ip, port).into());
-    let mut changes = Vec::new();
-    if ip != old.ip() {
-        changes.push(format!("IP changed from '{}' to '{ip}'", old.ip()));
+    text.push_str(" by 'stats socket command'");
+    if ip_changed || port_changed {
+        cx.live.server(srv.id).address.set((ip, port).into());
+        cx.watch.say(srv.id, Level::Notice, &format!("{}/{} {text}", px.name, srv.name));
     }
-    if port != old.port() {
-        changes.push(format!("port changed from '{}' to '{port}'", old.port()));
-    }
-    let text = format!("{} by 'stats socket command'", changes.join(", "));
-    cx.watch.say(srv.id, Level::Notice, &format!("{}/{} {text}", px.name, srv.name));
     let _ = writeln!(call.out, "{text}");
 }
 
@@ -155,7 +175,9 @@ fn health(cx: &Context, srv: &Server, status: ServerStatus) {
 
 fn number(call: &mut Call<'_>, at: usize) -> Option<u32> {
     let value = call.args.get(at).and_then(|a| a.parse().ok());
-    if value.is_none() {
+    if call.args.len() <= at {
+        call.out.push_str("Require <maxconn>.\n");
+    } else if value.is_none() {
         call.out.push_str("Integer value expected.\n");
     }
     value
@@ -184,73 +206,4 @@ pub fn set_maxconn_frontend(call: &mut Call<'_>) -> Next {
         cx.live.frontend(px.id).maxconn.store(value, SeqCst);
     }
     Next::Continue
-}
-
-/// `show servers state`.
-pub fn state(call: &mut Call<'_>) -> Next {
-    let cx = call.cx;
-    let only = call.args.first();
-    if only.is_some_and(|name| cx.snapshot.backend(name).is_none()) {
-        call.out.push_str("Can't find backend.\n");
-        return Next::Continue;
-    }
-    call.out.push_str(
-        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
-         srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
-         srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
-         srv_check_addr srv_agent_addr srv_agent_port\n",
-    );
-    let now = runtime::now();
-    let wanted = |p: &&Proxy| p.backend.is_some() && only.is_none_or(|n| *n == p.name);
-    for px in cx.snapshot.proxies.iter().filter(wanted) {
-        for srv in &px.backend().servers {
-            let s = cx.live.server(srv.id);
-            let inet = cx.live.server_inet(srv);
-            let addr = inet.map_or("-".to_owned(), |a| a.ip().to_string());
-            let port = inet.map_or(0, |a| a.port());
-            let maint = s.admin().has(AdminFlags::MAINT);
-            let (check_state, agent_state) = check_states(srv, maint);
-            let check = CheckStatus::from_u8(s.check_status.load(Relaxed) as u8);
-            let _ = writeln!(
-                call.out,
-                "{} {} {} {} {addr} {} {} {} {} {} {} {} {} {check_state} {agent_state} 0 0 {} {port} - 0 {} {} {} {}",
-                px.uuid,
-                px.name,
-                srv.uuid,
-                srv.name,
-                if maint { 0 } else { s.status() as u8 },
-                s.admin().0,
-                s.weight(),
-                srv.weight,
-                now.since(crate::base::time::Mono(s.changed_ns.load(Relaxed))).as_secs(),
-                check as u8,
-                result(check),
-                s.check_health.load(Relaxed),
-                srv.hostname.as_deref().unwrap_or("-"),
-                srv.check.port.unwrap_or(0),
-                srv.check.addr.map_or("-".to_owned(), |a| a.to_string()),
-                srv.check.agent_addr.map_or("-".to_owned(), |a| a.to_string()),
-                srv.check.agent_port.unwrap_or(0),
-            );
-        }
-    }
-    Next::Continue
-}
-
-/// `srv_check_state` and `srv_agent_state`: configured 2, enabled 4, paused 8, agent 16.
-fn check_states(srv: &Server, maint: bool) -> (u8, u8) {
-    let paused = if maint { 8 } else { 0 };
-    let check = if srv.check.enabled == Some(true) { 6 | paused } else { 0 };
-    let agent = if srv.check.agent == Some(true) { 16 | 6 } else { 0 };
-    (check, agent)
-}
-
-/// `srv_check_result`: 0 none yet, 2 failed, 3 passed, 4 passed conditionally.
-fn result(status: CheckStatus) -> u8 {
-    match (status, Outcome::new(status, "").verdict()) {
-        (CheckStatus::Unknown | CheckStatus::Initializing, _) => 0,
-        (_, Verdict::Failed) => 2,
-        (_, Verdict::Passed) => 3,
-        (_, Verdict::Conditional) => 4,
-    }
 }

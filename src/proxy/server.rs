@@ -78,6 +78,8 @@ pub struct Server {
     pub name: String,
     /// `id`, or the automatic number (from 1 in each backend).
     pub uuid: u32,
+    /// The number was written (`id`).
+    pub id_written: bool,
     /// The host as written, when it was a name.
     pub hostname: Option<String>,
     /// Where to connect. `None`: the name did not resolve and `init-addr` lets it start down.

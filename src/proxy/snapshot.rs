@@ -168,6 +168,11 @@ impl Snapshot {
 }
 
 impl Proxy {
+    /// The number was written (`id`).
+    pub fn id_written(&self) -> bool {
+        self.id_loc.is_some()
+    }
+
     /// The server side. Only for proxies that were found as a backend.
     ///
     /// # Panics

@@ -24,6 +24,11 @@ pub(super) async fn run(watch: Arc<Watch>, id: ServerId, delay: Duration) {
     };
     loop {
         let started = runtime::now();
+        let state = watch.live.server(id);
+        if state.agent_control.is_off() {
+            runtime::sleep_until(started + inter).await;
+            continue;
+        }
         let result = runtime::timeout_at(started + inter, ask(&watch, id)).await;
         let result = result.unwrap_or_else(|| Err(Outcome::new(CheckStatus::L7Timeout, "")));
         note(&watch, id, &result, runtime::now().since(started));
@@ -39,11 +44,13 @@ async fn ask(watch: &Watch, id: ServerId) -> Result<Answer, Outcome> {
     let srv = watch.snapshot.server(id);
     let px = watch.snapshot.proxy(srv.proxy);
     let refused = |e: std::io::Error| Outcome::new(CheckStatus::L4Conn, error_words(&e));
-    let addr = target(&watch.live, srv, srv.check.agent_addr.or(srv.check.addr), srv.check.agent_port)
-        .map_err(refused)?;
+    let changed = &watch.live.server(id).agent_control;
+    let ip = changed.ip().or(srv.check.agent_addr).or(srv.check.addr);
+    let port = changed.port().or(srv.check.agent_port);
+    let addr = target(&watch.live, srv, ip, port).map_err(refused)?;
     let socket = Socket::connect(&addr, &connect_opts(px, srv)).await.map_err(refused)?;
-    if let Some(text) = &srv.check.agent_send {
-        socket.send(text.clone());
+    if let Some(text) = watch.notes.agent_send(id).or_else(|| srv.check.agent_send.clone()) {
+        socket.send(text);
     }
     let mut received = Vec::new();
     while received.len() < agent::ANSWER_MAX && !received.contains(&b'\n') {
@@ -69,6 +76,11 @@ fn note(watch: &Watch, id: ServerId, result: &Result<Answer, Outcome>, took: Dur
     };
     state.agent_status.store(status as u32, Relaxed);
     state.agent_duration_ns.store(took.as_nanos() as u64, Relaxed);
+    let words = match result {
+        Ok(answer) => &answer.words,
+        Err(outcome) => &outcome.info,
+    };
+    watch.notes.set_agent(id, words);
 }
 
 fn is_down(answer: &Answer) -> bool {

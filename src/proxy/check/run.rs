@@ -113,17 +113,21 @@ impl Checker {
         runtime::sleep(delay).await;
         let mut last_status = CheckStatus::Initializing;
         loop {
-            // A server in maintenance is not checked.
-            if !self.state().admin().has(AdminFlags::MAINT) {
+            // A server in maintenance is not checked, nor one whose checks a command has disabled.
+            if !self.is_paused() {
                 let started = runtime::now();
                 let outcome = self.check(started).await;
                 // Maintenance may have begun meanwhile: what the check found is of no interest then.
-                if !self.state().admin().has(AdminFlags::MAINT) {
+                if !self.is_paused() {
                     self.conclude(&outcome, runtime::now().since(started), &mut last_status);
                 }
             }
             self.pause().await;
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.state().admin().has(AdminFlags::MAINT) || self.state().check_control.is_off()
     }
 
     /// Wait for the next check; the traffic observer may cut it short.
@@ -299,8 +303,9 @@ impl Checker {
 
     async fn connect(&self, step: &Connect) -> io::Result<Socket> {
         let (px, srv) = (self.px(), self.srv());
-        let ip = step.addr.or(srv.check.addr);
-        let port = step.port.or(srv.check.port).or(srv.check.addr_port);
+        let changed = &self.state().check_control;
+        let ip = step.addr.or(changed.ip()).or(srv.check.addr);
+        let port = step.port.or(changed.port()).or(srv.check.port).or(srv.check.addr_port);
         let addr = target(&self.watch.live, srv, ip, port)?;
         let socket = Socket::connect(&addr, &connect_opts(px, srv)).await?;
         let wanted = step.send_proxy || (step.default_options && srv.check.send_proxy == Some(true));

@@ -7,11 +7,13 @@
 
 mod address;
 mod change;
+mod control;
 mod counters;
 mod state;
 
 pub use address::LiveAddr;
 pub use change::Changed;
+pub use control::CheckControl;
 pub use counters::{
     BackendCounters, BackendTotals, Counter, FrontendCounters, FrontendTotals, ListenerCounters,
     ListenerTotals, Mean, MeanTotal, ProcessCounters, ProcessTotals, ServerCounters, ServerTotals,

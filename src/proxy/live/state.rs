@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::super::Server;
-use super::LiveAddr;
+use super::{CheckControl, LiveAddr};
 
 /// A number of things that exist now, with the most that ever existed.
 #[repr(C)]
@@ -136,7 +136,7 @@ impl AdminFlags {
     pub const FORCED_MAINT: AdminFlags = AdminFlags(0x01);
     /// Maintenance of the tracked server.
     pub const INHERITED_MAINT: AdminFlags = AdminFlags(0x02);
-    /// Maintenance written in the configuration (`disabled`).
+    /// The configuration said `disabled`: tells where the forced maintenance of the start came from, and no more.
     pub const CONFIG_MAINT: AdminFlags = AdminFlags(0x04);
     /// Drain asked for on the command line.
     pub const FORCED_DRAIN: AdminFlags = AdminFlags(0x08);
@@ -145,7 +145,7 @@ impl AdminFlags {
     /// Maintenance because its name does not resolve.
     pub const RESOLVE_MAINT: AdminFlags = AdminFlags(0x20);
     /// Any maintenance.
-    pub const MAINT: AdminFlags = AdminFlags(0x27);
+    pub const MAINT: AdminFlags = AdminFlags(0x23);
     /// Any drain.
     pub const DRAIN: AdminFlags = AdminFlags(0x18);
 
@@ -206,6 +206,10 @@ pub struct ServerState {
     pub agent_duration_ns: AtomicU64,
     /// The address that took the place of the configured one (`set server ... addr`).
     pub address: LiveAddr,
+    /// Health checks, as commands changed them.
+    pub check_control: CheckControl,
+    /// The agent, as commands changed it.
+    pub agent_control: CheckControl,
     /// `rate`, `rate_max`: sessions per second.
     pub session_rate: Rate,
     /// Time of the last `on-error` verdict or other event that a check task must see; it compares and acts.
@@ -241,6 +245,8 @@ impl Default for ServerState {
             _pad2: 0,
             agent_duration_ns: AtomicU64::new(0),
             address: LiveAddr::default(),
+            check_control: CheckControl::default(),
+            agent_control: CheckControl::default(),
             session_rate: Rate::default(),
             events: AtomicI64::new(0),
         }
@@ -257,7 +263,7 @@ impl ServerState {
         self.maxconn.store(srv.maxconn, SeqCst);
         let mut admin = 0;
         if srv.disabled {
-            admin |= AdminFlags::CONFIG_MAINT.0;
+            admin |= AdminFlags::CONFIG_MAINT.0 | AdminFlags::FORCED_MAINT.0;
         }
         if srv.addr.is_none() {
             admin |= AdminFlags::RESOLVE_MAINT.0;

@@ -95,7 +95,8 @@ fn start_state_follows_the_configuration() {
     let state = |i: usize| live.server(px.backend().servers[i].id);
     assert_eq!((state(0).weight(), state(0).eweight(), state(0).maxconn.load(SeqCst)), (7, 112, 3));
     assert!(state(0).is_up() && state(0).is_usable());
-    assert_eq!(state(1).admin(), AdminFlags::CONFIG_MAINT);
+    let disabled = AdminFlags(AdminFlags::CONFIG_MAINT.0 | AdminFlags::FORCED_MAINT.0);
+    assert_eq!(state(1).admin(), disabled);
     assert_eq!(state(2).admin(), AdminFlags::RESOLVE_MAINT);
     assert!(!state(1).is_up() && !state(2).is_up());
 }

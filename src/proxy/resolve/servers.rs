@@ -68,6 +68,7 @@ pub(super) fn build(
 fn claim_id(cx: &mut Cx<'_>, r: &RawServer, s: &mut Server, first: bool, used: &mut HashMap<u32, Loc>) {
     let Some(id) = r.options.id.as_ref().filter(|_| first) else { return };
     s.uuid = id.value;
+    s.id_written = true;
     if let Some(line) = used.insert(id.value, r.loc) {
         let message = format!("'server {}' : 'id' : custom id {} is used already", s.name, id.value);
         cx.diags.error(id.loc, message).help(format!("by the server of line {}", line.line));
@@ -91,6 +92,7 @@ fn one(cx: &mut Cx<'_>, px: &Proxy, r: &RawServer, name: String) -> Server {
         index: 0,
         name,
         uuid: 0,
+        id_written: false,
         hostname,
         addr,
         port_offset,
