@@ -12,12 +12,15 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+/// Stands for a number that no other request of the run has.
+pub const FRESH: &str = "@FRESH-NUM@";
+
 /// What to send and for how long.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where to.
     pub addr: SocketAddr,
-    /// The bytes of one request.
+    /// The bytes of one request; the first [`FRESH`] in it becomes a running number of as many digits.
     pub request: Vec<u8>,
     /// Bytes that answer a request in plain TCP mode; `None`: a HTTP response does.
     pub expect: Option<u64>,
@@ -61,6 +64,7 @@ enum State {
 struct Conn {
     stream: Option<TcpStream>,
     state: State,
+    request: Vec<u8>,
     response: Response,
     left: u64,
     start: Instant,
@@ -69,6 +73,9 @@ struct Conn {
 struct Load<'a> {
     plan: &'a Plan,
     poller: Poller,
+    /// Where the running number is written in each request.
+    number_at: Option<usize>,
+    begun: u64,
     conns: Vec<Conn>,
     /// Connections that wait for their turn in the schedule.
     free: Vec<usize>,
@@ -82,11 +89,19 @@ struct Load<'a> {
 pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
     net::raise_nofile();
     let began = Instant::now();
-    let conn =
-        |_| Conn { stream: None, state: State::Idle, response: Response::default(), left: 0, start: began };
+    let conn = |_| Conn {
+        stream: None,
+        state: State::Idle,
+        request: plan.request.clone(),
+        response: Response::default(),
+        left: 0,
+        start: began,
+    };
     let mut load = Load {
         plan,
         poller: Poller::new()?,
+        number_at: plan.request.windows(FRESH.len()).position(|w| w == FRESH.as_bytes()),
+        begun: 0,
         conns: (0..plan.connections).map(conn).collect(),
         free: (0..plan.connections).rev().collect(),
         buf: vec![0; 1 << 20],
@@ -150,6 +165,11 @@ impl Load<'_> {
     fn begin(&mut self, index: usize, start: Instant) {
         let plan = self.plan;
         let conn = &mut self.conns[index];
+        if let Some(at) = self.number_at {
+            self.begun += 1;
+            let digits = format!("{:0width$}", self.begun, width = FRESH.len());
+            conn.request[at..at + FRESH.len()].copy_from_slice(digits.as_bytes());
+        }
         conn.start = start;
         conn.response.reset();
         conn.left = plan.expect.unwrap_or(0);
@@ -192,8 +212,8 @@ impl Load<'_> {
     fn send(&mut self, index: usize, mut sent: usize) -> io::Result<bool> {
         let conn = &mut self.conns[index];
         let Some(stream) = &mut conn.stream else { return Ok(false) };
-        while sent < self.plan.request.len() {
-            match stream.write(&self.plan.request[sent..]) {
+        while sent < conn.request.len() {
+            match stream.write(&conn.request[sent..]) {
                 Ok(n) => sent += n,
                 Err(e)
                     if e.kind() == io::ErrorKind::WouldBlock || e.kind() == io::ErrorKind::NotConnected =>

@@ -3,6 +3,7 @@
 //! - `haring-bench rig ...` runs contestants against each other and writes a report (`scripts/bench` calls it);
 //! - `haring-bench load ...` is the load generator, `origin` the server behind the proxies, `idle` holds quiet
 //!   connections;
+//! - `haring-bench peers ...` measures what replicating new entries of a stick table costs;
 //! - `haring-bench -c CLIENTS -t SECONDS URL` does what webbench does, and prints what it prints.
 
 mod args;
@@ -10,6 +11,7 @@ mod idle;
 mod load;
 mod net;
 mod origin;
+mod peers;
 mod response;
 mod rig;
 mod webbench;
@@ -22,6 +24,7 @@ const USAGE: &str = "usage:
   haring-bench load --tcp [--send BYTES] [--expect BYTES] [...] HOST:PORT
   haring-bench origin [--port N] [--cpu N] [--echo]
   haring-bench idle [--connections N] URL
+  haring-bench peers [--bin PATH] [--haproxy PATH] [--rate N] [--seconds N] [--rounds N]
   haring-bench -c CLIENTS -t SECONDS URL";
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Some("load") => load::main(&all[1..]),
         Some("origin") => origin::main(&all[1..]),
         Some("idle") => idle::main(&all[1..]),
+        Some("peers") => peers::main(&all[1..]),
         None | Some("-h" | "--help" | "help") => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

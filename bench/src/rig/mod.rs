@@ -4,7 +4,7 @@
 
 mod measure;
 mod plot;
-mod process;
+pub mod process;
 mod report;
 mod scenario;
 
