@@ -23,7 +23,7 @@ pub use action::{Act, Action, Sets, Step};
 pub use cx::MessageCx;
 pub use global::{NewValue, set_process_var};
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
-pub use stick::{KeyBytes, StickRule, StickRules, key_of};
+pub use stick::{KeyBytes, StickRule, StickRules, can_be_key, key_of};
 pub use switching::{BackendRule, ServerRule};
 pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
 

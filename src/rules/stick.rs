@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::acl::Condition;
 use crate::config::{Keyword, ParseCx, Sections, Status};
 use crate::sample::{
-    Ctx, Expr, ExprCx, NameRef, Place, RefKind, Sample, to_bin, to_int, to_ip, to_str, to_v4, to_v6,
+    Ctx, Expr, ExprCx, NameRef, Place, RefKind, Sample, Type, to_bin, to_int, to_ip, to_str, to_v4, to_v6,
 };
 use crate::stick::{KeyType, TableId};
 
@@ -49,6 +49,11 @@ impl StickRule {
         self.table.is_none()
     }
 
+    /// The expression of its key.
+    pub fn expr(&self) -> &Expr {
+        &self.key
+    }
+
     /// Where it stands.
     pub fn loc(&self) -> crate::config::Loc {
         self.key.loc()
@@ -61,6 +66,17 @@ impl StickRule {
         }
         key_of(self.key.eval(cx)?, as_type)
     }
+}
+
+/// Whether what an expression gives can become a key of that type; a single sample of it may still not.
+pub fn can_be_key(out: Type, as_type: KeyType) -> bool {
+    out.casts_to(match as_type {
+        KeyType::Ip => Type::Ipv4,
+        KeyType::Ipv6 => Type::Ipv6,
+        KeyType::Integer => Type::Int,
+        KeyType::String(_) => Type::Str,
+        KeyType::Binary(_) => Type::Bin,
+    })
 }
 
 /// A sample as a key of that type; nothing is no key.

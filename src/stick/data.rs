@@ -111,6 +111,8 @@ impl DataType {
 
     /// The kind called `name`.
     pub fn by_name(name: &str) -> Option<DataType> {
+        // The older name of the same.
+        let name = if name == "server_name" { "server_key" } else { name };
         DataType::ALL.iter().find(|r| r.name == name).map(|r| r.data)
     }
 

@@ -1,7 +1,7 @@
 //! `stick-table`.
 
 use crate::base::duration::{self, Unit};
-use crate::config::{Keyword, Loc, ParseCx, Sections, Status, Word};
+use crate::config::{Keyword, Loc, ParseCx, SectionKind, Sections, Status, Word};
 
 use super::{DataClass, DataDef, DataType, KeyType, Schema, SrvKey};
 
@@ -41,17 +41,18 @@ pub struct PeersTables {
 /// Bytes of a string or binary key unless `len` says otherwise.
 const KEY_LEN: u32 = 32;
 const KEY_LEN_MAX: i64 = 4096;
+const BRATES_FACTOR_MAX: i64 = 1024;
 
 /// Names of what `store` takes, for listings.
 pub fn data_names() -> impl Iterator<Item = &'static str> {
-    DataType::ALL.iter().filter(|r| r.class != DataClass::Name).map(|r| r.name)
+    DataType::ALL.iter().map(|r| r.name)
 }
 
 /// The keyword.
 pub static KEYWORDS: &[Keyword] = &[Keyword {
     name: "stick-table",
     sections: Sections(Sections::FRONTEND.0 | Sections::BACKEND.0),
-    syntax: "stick-table type {ip | ipv6 | integer | string [len <length>] | binary [len <length>]} size <size> \
+    syntax: "stick-table type {ip | ipv4 | ipv6 | integer | string [len <length>] | binary [len <length>]} size <size> \
              [expire <expire>] [nopurge] [recv-only] [write-to <table>] [peers <peers>] [srvkey {name | addr}] \
              [brates-factor <bytes>] [store <data_type>]*",
     doc: "the section's table of clients: keys with a server and counters",
@@ -121,6 +122,11 @@ fn parse(cx: &mut ParseCx<'_>) -> Option<TableDecl> {
     decl.schema =
         Schema { expire_ms: decl.schema.expire_ms, nopurge: decl.schema.nopurge, ..Schema::new(key, size) };
     for (def, at) in data {
+        let name = def.data.info().name;
+        if decl.schema.has(def.data) {
+            cx.warning(at, format!("'{keyword}': '{name}' is stored already, ignored"));
+            continue;
+        }
         if let Err(e) = decl.schema.store(def) {
             cx.error(at, format!("'{keyword}': {e}"));
             return None;
@@ -144,7 +150,9 @@ fn argument(cx: &mut ParseCx<'_>, w: &Word, args: &mut Args) -> Option<()> {
             let w = cx.expect("data types to store")?;
             store(cx, w, &mut args.data)?;
         }
-        "peers" => decl.peers = Some(name(cx, "the name of a peers section")?),
+        "peers" if cx.section.kind != SectionKind::Peers => {
+            decl.peers = Some(name(cx, "the name of a peers section")?)
+        }
         "write-to" => decl.write_to = Some(name(cx, "the name of a table")?),
         "recv-only" => decl.recv_only = true,
         "srvkey" => {
@@ -152,7 +160,7 @@ fn argument(cx: &mut ParseCx<'_>, w: &Word, args: &mut Args) -> Option<()> {
             decl.srvkey = if which == 1 { SrvKey::Addr } else { SrvKey::Name };
         }
         "brates-factor" => {
-            let n = cx.expect_int("a number of bytes", 1..=i64::from(u32::MAX))?;
+            let n = cx.expect_int("a number of bytes", 1..=BRATES_FACTOR_MAX)?;
             decl.brates_factor = n as u32;
         }
         other => {
@@ -170,14 +178,14 @@ fn name(cx: &mut ParseCx<'_>, what: &str) -> Option<(String, Loc)> {
 }
 
 fn key_type(cx: &mut ParseCx<'_>) -> Option<KeyType> {
-    let names = ["ip", "ipv6", "integer", "string", "binary"];
+    let names = ["ip", "ipv6", "integer", "string", "binary", "ipv4"];
     let which = cx.expect_one_of("a type of keys", &names)?;
     let mut len = KEY_LEN;
-    if which >= 3 && cx.accept("len") {
+    if matches!(which, 3 | 4) && cx.accept("len") {
         len = cx.expect_int("the length of keys in bytes", 1..=KEY_LEN_MAX)? as u32;
     }
     Some(match which {
-        0 => KeyType::Ip,
+        0 | 5 => KeyType::Ip,
         1 => KeyType::Ipv6,
         2 => KeyType::Integer,
         3 => KeyType::String(len),
@@ -228,9 +236,6 @@ fn data_def(item: &str) -> Result<DataDef, String> {
     };
     let data = DataType::by_name(name).ok_or(format!("unknown data type '{name}'"))?;
     let info = data.info();
-    if info.class == DataClass::Name {
-        return Err(format!("'{name}' cannot be stored by name"));
-    }
     let mut args = args.into_iter();
     let mut def = DataDef::plain(data);
     if info.array {
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(data_def("conn_rate(30s)"), Ok(DataDef::rate(DataType::ConnRate, 30_000)));
         let rates = DataDef { data: DataType::GpcRate, elems: 4, period_ms: 1000 };
         assert_eq!(data_def("gpc_rate(4,1s)"), Ok(rates));
-        for bad in ["nope", "gpc0(1)", "gpc", "conn_rate", "conn_rate(x)", "gpt(3", "server_key"] {
+        for bad in ["nope", "gpc0(1)", "gpc", "conn_rate", "conn_rate(x)", "gpt(3", "server_id(1)"] {
             assert!(data_def(bad).is_err(), "{bad}");
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::config::SectionKind;
 use crate::config::suggest::closest;
-use crate::rules::StickRules;
+use crate::rules::{StickRules, can_be_key};
+use crate::sample::Expr;
 use crate::stick::{DataDef, DataType, PeersTables, TableConf, TableDecl, TableDef, TableId, TableOwner};
 
 use super::super::Snapshot;
@@ -100,6 +101,7 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
             // A name that names nothing was reported with the other references.
             match rule.table(px.table) {
                 Some(id) => {
+                    check_type(cx, rule.expr(), snapshot.table(id));
                     with_servers.insert(id);
                 }
                 None if rule.uses_own_table() => {
@@ -122,6 +124,21 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
                 let _ = schema.store(DataDef::plain(data));
             }
         }
+    }
+}
+
+/// What an expression gives can become a key of the table.
+fn check_type(cx: &mut Cx<'_>, key: &Expr, table: &TableDef) {
+    let (out, wanted) = (key.out(), table.schema.key);
+    if !can_be_key(out, wanted) {
+        let message = format!(
+            "'{}' gives type '{}', which cannot become a key of table '{}' of type '{}'",
+            key.text(),
+            out.name(),
+            table.name,
+            wanted.name()
+        );
+        cx.diags.error(key.loc(), message);
     }
 }
 

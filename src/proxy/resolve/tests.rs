@@ -336,7 +336,8 @@ fn stick_rules_need_a_table() {
         messages(&text(" stick on src\n")),
         ["E8: proxy 'b': a 'stick' rule without 'table' needs a 'stick-table' here"]
     );
-    assert_eq!(messages(&text(" stick-table type ip size 10 store gpc0,gpc0\n")).len(), 1);
+    let twice = messages(&text(" stick-table type ip size 10 store gpc0,gpc0\n"));
+    assert_eq!(twice, ["W8: 'stick-table': 'gpc0' is stored already, ignored"]);
     assert_eq!(messages(&text(" stick-table type ip size 0\n")).len(), 1);
     assert_eq!(messages(&text(" stick-table type string len 0 size 1k\n")).len(), 1);
     assert_eq!(messages(&text(" stick-table size 1k\n")).len(), 1);
@@ -346,4 +347,57 @@ fn stick_rules_need_a_table() {
         Vec::<String>::new()
     );
     assert_eq!(messages(&text(" stick on res.cook(S) table t\n")).len(), 1, "no response yet");
+}
+
+#[test]
+fn tables_name_other_tables() {
+    use crate::stick::{KeyType, SrvKey, TableId};
+
+    let text = |args: &str| {
+        with_timeouts(&format!(
+            "backend a\n stick-table {args}\nbackend b\n stick-table type string len 8 size 9\n"
+        ))
+    };
+    let s = good(&text("type string len 8 size 1k write-to b recv-only srvkey addr brates-factor 1024"));
+    let (a, b) = (s.backend("a").expect("declared"), s.backend("b").expect("declared"));
+    assert_eq!((a.table, b.table), (Some(TableId(0)), Some(TableId(1))));
+    let def = s.table(TableId(0));
+    assert_eq!((def.write_to, def.recv_only, def.srvkey), (b.table, true, SrvKey::Addr));
+    assert_eq!((def.schema.key, def.brates_factor), (KeyType::String(8), 1024));
+    for (args, message) in [
+        ("type string len 8 size 1k write-to a", "table 'a': cannot write to 'a': it is this table itself"),
+        (
+            "type string len 7 size 1k write-to b",
+            "table 'a': cannot write to 'b': its keys have another type or length",
+        ),
+        ("type string size 1k write-to c", "table 'a': unable to find the table 'c' of 'write-to'"),
+        ("type ipv4 size 1k brates-factor 1025", "'stick-table': '1025' is out of range (1 to 1024)"),
+        ("type ipv4 size 1k peers p", "table 'a': unable to find the peers section 'p'"),
+    ] {
+        assert_eq!(messages(&text(args)), [format!("E7: {message}")], "{args}");
+    }
+    let both = "frontend x\n bind 127.0.0.1:1\n stick-table type ip size 1\n\
+                backend x\n stick-table type ip size 1\n";
+    assert_eq!(
+        messages(&with_timeouts(both)),
+        ["E10: stick-table name 'x' conflicts with the table declared in line 8"]
+    );
+}
+
+#[test]
+fn keys_of_stick_rules_fit_the_table() {
+    let text = |args: &str, expr: &str| {
+        with_timeouts(&format!(
+            "backend b\n server s 127.0.0.1:80\n stick-table {args} size 9\n stick on {expr}\n"
+        ))
+    };
+    for (args, expr) in
+        [("type ip", "hdr(x)"), ("type integer", "src"), ("type binary", "src"), ("type string", "src")]
+    {
+        assert_eq!(messages(&text(args, expr)), Vec::<String>::new(), "{args} {expr}");
+    }
+    for (args, expr) in [("type ip", "bool(true)"), ("type ip", "method"), ("type integer", "bin(1234)")] {
+        let m = messages(&text(args, expr));
+        assert!(m.len() == 1 && m[0].contains("cannot become a key of table 'b'"), "{args} {expr}: {m:?}");
+    }
 }
