@@ -128,9 +128,10 @@ impl DataType {
         })
     }
 
-    /// What is stored of a name ([`DataClass::Name`]).
+    /// What is stored of a name ([`DataClass::Name`]), never 0, which stands for no name. [`super::Dict`] gives the
+    /// name back.
     pub fn name_value(name: &str) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(name.as_bytes())
+        xxhash_rust::xxh3::xxh3_64(name.as_bytes()).max(1)
     }
 
     /// Words that one element takes.

@@ -19,6 +19,7 @@
 
 mod changes;
 mod data;
+mod dict;
 mod index;
 mod key;
 pub mod keywords;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use changes::Changes;
 pub use data::{DataClass, DataType, Slot};
+pub use dict::Dict;
 pub use key::{Key, KeyType};
 pub use keywords::{PeersTables, TableConf, TableDecl};
 pub use schema::{DataDef, Schema, SchemaError};

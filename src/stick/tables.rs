@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Loc;
 
-use super::{Schema, Table, Writer};
+use super::{Dict, Schema, Table, Writer};
 
 /// A table: index into the configuration's list of [`TableDef`]s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,7 @@ pub struct Tables {
     list: Vec<Arc<Table>>,
     names: HashMap<String, TableId>,
     ordered: Vec<String>,
+    dict: Dict,
 }
 
 impl Tables {
@@ -81,7 +82,7 @@ impl Tables {
         let list = defs.iter().map(make).collect::<io::Result<_>>()?;
         let ordered: Vec<String> = defs.iter().map(|d| d.name.clone()).collect();
         let names = ordered.iter().enumerate().map(|(i, n)| (n.clone(), TableId(i as u32))).collect();
-        Ok(Tables { list, names, ordered })
+        Ok(Tables { list, names, ordered, dict: Dict::default() })
     }
 
     /// A table.
@@ -98,6 +99,11 @@ impl Tables {
     pub fn iter(&self) -> impl Iterator<Item = (TableId, &str, &Arc<Table>)> {
         let ids = (0..).map(TableId);
         ids.zip(&self.ordered).zip(&self.list).map(|((id, name), t)| (id, name.as_str(), t))
+    }
+
+    /// The texts of the servers' keys in all of them (`server_key`).
+    pub fn dict(&self) -> &Dict {
+        &self.dict
     }
 
     /// True when none is configured.

@@ -17,6 +17,7 @@ mod http;
 mod logging;
 mod pool;
 mod retry;
+mod server_keys;
 mod shut;
 mod state;
 mod stick;

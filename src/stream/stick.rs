@@ -4,7 +4,7 @@ use crate::base::time::Mono;
 use crate::proxy::{ProxyId, Server};
 use crate::rules::{KeyBytes, StickRule, StickRules};
 use crate::runtime::now;
-use crate::stick::{DataType, Slot, TableId, Writer, Writers};
+use crate::stick::{DataType, Slot, SrvKey, TableId, Writer, Writers};
 
 use super::state::Stream;
 use super::worker::View;
@@ -19,6 +19,7 @@ struct OwnTable<'v> {
     writer: &'v Writer,
     server: Option<Slot>,
     name: Option<Slot>,
+    srvkey: SrvKey,
 }
 
 /// Frees what expired and hands records to threads that ask for some.
@@ -43,7 +44,8 @@ fn table<'v>(view: &'v View, rule: &StickRule, backend: ProxyId) -> Option<(Tabl
 fn own(view: &View, id: TableId) -> Option<OwnTable<'_>> {
     let writer = view.tables.get(id)?;
     let slot = |data| writer.table().schema().slot(data, 0);
-    Some(OwnTable { server: slot(DataType::ServerId), name: slot(DataType::ServerKey), writer })
+    let srvkey = view.shared.snapshot.table(id).srvkey;
+    Some(OwnTable { server: slot(DataType::ServerId), name: slot(DataType::ServerKey), srvkey, writer })
 }
 
 fn remember(stores: &mut Vec<Store>, id: TableId, key: KeyBytes) {
@@ -84,18 +86,24 @@ fn lookup(view: &View, st: &Stream<'_>, own: &OwnTable<'_>, key: &KeyBytes) -> O
     entry.touch(now);
     let (uuid, name) = (entry.get(own.server?, now), entry.get(own.name?, now));
     let be = st.be(view).backend();
-    let index = find(&be.servers, uuid, name)?;
+    let index = find(view, &be.servers, uuid, name, own.srvkey)?;
     let usable = view.shared.live.server(be.servers[index].id).is_usable();
     (usable || be.persist || st.x.force_persist).then_some(index)
 }
 
-/// The server of that name; else the one with that number. Nearly always they are the same.
-fn find(servers: &[Server], uuid: u64, name: u64) -> Option<usize> {
-    let named = |s: &Server| DataType::name_value(&s.name) == name;
-    let numbered = servers.iter().position(|s| u64::from(s.uuid) == uuid);
+/// The server of that key; else the one with that number. Nearly always they are the same.
+fn find(view: &View, servers: &[Server], uuid: u64, key: u64, by: SrvKey) -> Option<usize> {
+    let keyed = |s: &Server| view.key_of(s, by) == key;
+    // Numbers count from 1, unless the configuration says otherwise.
+    let is = |s: &Server| u64::from(s.uuid) == uuid;
+    let first = usize::try_from(uuid).ok().and_then(|n| n.checked_sub(1));
+    let numbered = first
+        .filter(|&i| servers.get(i).is_some_and(is))
+        .or_else(|| servers.iter().position(is).filter(|_| uuid != 0));
     match numbered {
-        Some(i) if name == 0 || named(&servers[i]) => Some(i),
-        _ => servers.iter().position(named).or(numbered),
+        Some(i) if key == 0 || keyed(&servers[i]) => Some(i),
+        _ if key == 0 => None,
+        _ => servers.iter().position(keyed).or(numbered),
     }
 }
 
@@ -119,7 +127,7 @@ pub(super) fn store(view: &View, st: &mut Stream<'_>) {
             // A table that is full does not learn.
             let Some(entry) = own.writer.get_or_insert(key, now) else { continue };
             entry.touch(now);
-            let values = [(own.server, u64::from(srv.uuid)), (own.name, DataType::name_value(&srv.name))];
+            let values = [(own.server, u64::from(srv.uuid)), (own.name, view.key_of(srv, own.srvkey))];
             for (slot, value) in values {
                 // Written only when it changes: the line is shared.
                 if let Some(slot) = slot

@@ -16,9 +16,10 @@ use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot,
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 use crate::sample::WantsServerRtt;
-use crate::stick::{Tables, Writers, set_writers};
+use crate::stick::{SrvKey, Tables, Writers, set_writers};
 
 use super::pool::Pools;
+use super::server_keys::{self, ServerKeys};
 use super::shut::Shuts;
 use super::state::Exchange;
 use super::stick;
@@ -124,6 +125,9 @@ impl Shared {
         maxconn: usize,
     ) -> std::io::Result<Arc<Shared>> {
         let tables = Arc::new(Tables::new(&snapshot.tables, live.threads.len())?);
+        if !tables.is_empty() {
+            server_keys::keep_in(tables.dict(), &snapshot, &live);
+        }
         let global = &snapshot.global;
         let conf = global.get::<GlobalConf>().cloned().unwrap_or_default();
         let settings = Settings::new(&conf, maxconn);
@@ -184,6 +188,7 @@ pub struct View {
     pub(super) pools: Pools,
     /// This thread's part of the stick tables.
     pub(super) tables: Rc<Writers>,
+    pub(super) server_keys: ServerKeys,
     thread: usize,
 }
 
@@ -192,7 +197,8 @@ impl View {
         let pools = Pools::new(shared.snapshot.servers.len());
         let tables = Rc::new(Writers::claim(&shared.stick, thread));
         set_writers(tables.clone());
-        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, tables, thread })
+        let server_keys = ServerKeys::new(&shared.snapshot, &shared.stick);
+        Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, tables, server_keys, thread })
     }
 
     /// A proxy.
@@ -203,6 +209,11 @@ impl View {
     /// What its streams need.
     pub fn plan(&self, id: ProxyId) -> &Plan {
         self.shared.plan(id)
+    }
+
+    /// The key of a server in tables.
+    pub(super) fn key_of(&self, srv: &Server, by: SrvKey) -> u64 {
+        self.server_keys.get(&self.shared.live, self.shared.stick.dict(), srv, by)
     }
 
     /// Counts bytes of a running transfer.
