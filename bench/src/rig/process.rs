@@ -135,6 +135,8 @@ fn write_conf(
         .replace("@PORT@", &port.to_string())
         .replace("@ORIGIN@", &origin.to_string())
         .replace("@OPTIONS@", who.options)
+        // HAProxy has three counters built in, and knows the setting from 2.8 on.
+        .replace("@COUNTERS@", if who.options.contains("track-sc3") { "tune.stick-counters 10" } else { "" })
         .replace("@DIR@", &dir.display().to_string());
     let to = dir.join(who.conf);
     fs::write(&to, text)?;

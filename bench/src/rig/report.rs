@@ -58,7 +58,24 @@ impl Results {
                 all.push((text, ratio <= limit));
             }
         }
+        if let (Some(limit), Some(ours), Some(theirs)) =
+            (self.scenario.added, self.added("haring"), self.added("haproxy"))
+        {
+            let unit = self.scenario.unit;
+            let text = format!(
+                "Added by the rules: Haring {}, HAProxy {} {} (target: less than HAProxy's)",
+                unit.show(ours),
+                unit.show(theirs),
+                unit.text()
+            );
+            all.push((text, ours < theirs * limit));
+        }
         all
+    }
+
+    /// What a contestant costs more than its plain form.
+    fn added(&self, key: &str) -> Option<f64> {
+        Some(self.figure_of(key)? - self.figure_of(&format!("{key}-plain"))?)
     }
 }
 

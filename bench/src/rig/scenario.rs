@@ -61,6 +61,27 @@ const HAPROXY_TCP_FORCED: Contestant =
 const NGINX_HTTP: Contestant = contestant("nginx", "nginx", Program::Nginx, "nginx-http.conf", "");
 const NGINX_TCP: Contestant = contestant("nginx", "nginx stream", Program::Nginx, "nginx-tcp.conf", "");
 
+/// One tracked counter: the client's address, with three kinds of data.
+const TRACK_ONE: &str = "http-request track-sc0 src table t0";
+/// Ten, each in a table of its own; HAProxy has `tune.stick-counters` from 2.8 on.
+const TRACK_TEN: &str = "http-request track-sc0 src table t0
+    http-request track-sc1 src table t1
+    http-request track-sc2 src table t2
+    http-request track-sc3 src table t3
+    http-request track-sc4 src table t4
+    http-request track-sc5 src table t5
+    http-request track-sc6 src table t6
+    http-request track-sc7 src table t7
+    http-request track-sc8 src table t8
+    http-request track-sc9 src table t9";
+
+const fn track(key: &'static str, label: &'static str, program: Program, rules: &'static str) -> Contestant {
+    contestant(key, label, program, "track.cfg", rules)
+}
+
+const HARING_UNTRACKED: Contestant = track("haring-plain", "Haring, no rule", Program::Haring, "");
+const HAPROXY_UNTRACKED: Contestant = track("haproxy-plain", "HAProxy, no rule", Program::Haproxy, "");
+
 const fn contestant(
     key: &'static str,
     label: &'static str,
@@ -127,6 +148,8 @@ pub struct Scenario {
     pub contestants: &'static [Contestant],
     /// What we want to reach: (contestant, most of its figure), or an absolute figure for "".
     pub targets: &'static [(&'static str, f64)],
+    /// What counts is what `haring` costs more than `haring-plain`: at most this part of the same for HAProxy.
+    pub added: Option<f64>,
 }
 
 /// All of them, in the order of the report.
@@ -139,6 +162,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, HAPROXY_ALWAYS, NGINX_HTTP],
         targets: &[("haproxy", 0.80)],
+        added: None,
     },
     Scenario {
         name: "keepalive-tcp",
@@ -148,6 +172,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_TCP, HAPROXY_TCP, NGINX_TCP],
         targets: &[("haproxy", 0.93)],
+        added: None,
     },
     Scenario {
         name: "close-http",
@@ -157,6 +182,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, HAPROXY_ALWAYS, NGINX_HTTP],
         targets: &[("haproxy", 0.45)],
+        added: None,
     },
     Scenario {
         name: "close-tcp",
@@ -166,6 +192,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_TCP, HAPROXY_TCP, NGINX_TCP],
         targets: &[],
+        added: None,
     },
     Scenario {
         name: "bulk-http",
@@ -175,6 +202,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/1048576",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, HAPROXY_HTTP_SPLICE, HAPROXY_HTTP_FORCED, NGINX_HTTP],
         targets: &[("haproxy", 0.45), ("haproxy-splice", 0.65)],
+        added: None,
     },
     Scenario {
         name: "bulk-tcp",
@@ -184,6 +212,37 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/1048576",
         contestants: &[HARING_TCP, HAPROXY_TCP, HAPROXY_TCP_SPLICE, HAPROXY_TCP_FORCED, NGINX_TCP],
         targets: &[("haproxy", 0.35)],
+        added: None,
+    },
+    Scenario {
+        name: "track-1",
+        title: "track-sc0 src with three counters, keep-alive GET, 64 connections",
+        unit: Unit::MicrosPerRequest,
+        load: &["--connections", "64"],
+        path: "/",
+        contestants: &[
+            track("haring", "Haring, track-sc0", Program::Haring, TRACK_ONE),
+            HARING_UNTRACKED,
+            track("haproxy", "HAProxy, track-sc0", Program::Haproxy, TRACK_ONE),
+            HAPROXY_UNTRACKED,
+        ],
+        targets: &[],
+        added: Some(1.0),
+    },
+    Scenario {
+        name: "track-10",
+        title: "Ten track-sc rules, keep-alive GET, 64 connections",
+        unit: Unit::MicrosPerRequest,
+        load: &["--connections", "64"],
+        path: "/",
+        contestants: &[
+            track("haring", "Haring, track-sc0 to 9", Program::Haring, TRACK_TEN),
+            HARING_UNTRACKED,
+            track("haproxy", "HAProxy, track-sc0 to 9", Program::Haproxy, TRACK_TEN),
+            HAPROXY_UNTRACKED,
+        ],
+        targets: &[],
+        added: Some(1.0),
     },
     Scenario {
         name: "latency-http",
@@ -193,6 +252,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, NGINX_HTTP],
         targets: &[],
+        added: None,
     },
     Scenario {
         name: "syscalls",
@@ -202,6 +262,7 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, NGINX_HTTP],
         targets: &[("", 1.0)],
+        added: None,
     },
     Scenario {
         name: "idle",
@@ -211,5 +272,6 @@ pub const SCENARIOS: &[Scenario] = &[
         path: "/",
         contestants: &[HARING_HTTP, HAPROXY_HTTP, NGINX_HTTP],
         targets: &[("", 4096.0)],
+        added: None,
     },
 ];
