@@ -35,7 +35,7 @@ const fn kw(
 pub static KEYWORDS: &[Keyword] = &[
     kw(
         "log",
-        EVERYWHERE,
+        EVERYWHERE.or(Sections::PEERS),
         "[no] log { global | <target> [len <length>] [format <format>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]] }",
         "where log lines go",
         parse_log,

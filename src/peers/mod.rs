@@ -10,6 +10,7 @@
 //! for each of our own tables, [`dict::CACHE_ENTRIES`] names. What it may not send ends the session with a
 //! [`DecodeError`].
 
+mod conf;
 pub mod dict;
 mod entry;
 mod error;
@@ -24,6 +25,7 @@ pub mod varint;
 mod view;
 pub mod wire;
 
+pub use conf::{ListenConf, MemberConf, SectionConf, TUNE_UPDATES, TUNE_UPDATES_MAX};
 pub use entry::{Entry, Field, Value};
 pub use error::{CloseReason, DecodeError, Status};
 pub use group::{Action, Group, SessionId};

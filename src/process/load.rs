@@ -109,6 +109,8 @@ fn overrule(args: &Args, sections: &mut Vec<Section>) {
     let section = sections.iter_mut().find(|s| s.kind == kind).expect("there is one now");
     let global = section.feature::<GlobalConf>();
     global.tune.no_splice |= args.no_splice;
+    global.peers.command_line.clone_from(&args.local_peer);
+    global.peers.predecessor = !args.finish.is_empty();
     if let Some(maxconn) = args.maxconn {
         global.limits.maxconn = Some(maxconn as usize);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cpu_map::CpuMap;
+use super::raw::At;
 use crate::base::limits;
 use crate::config::{Loc, Section, SectionKind, Word};
 
@@ -27,6 +28,21 @@ pub struct GlobalConf {
     pub max_spread_checks: Option<Duration>,
     /// `unix-bind`: defaults of unix listeners.
     pub unix_bind: UnixBind,
+    /// What concerns `peers` sections.
+    pub peers: PeersGlobal,
+}
+
+/// What concerns `peers` sections.
+#[derive(Clone, Debug, Default)]
+pub struct PeersGlobal {
+    /// `localpeer`.
+    pub local: Option<At<String>>,
+    /// `-L`: goes before `localpeer`.
+    pub command_line: Option<String>,
+    /// `tune.peers.max-updates-at-once`.
+    pub max_updates: Option<u32>,
+    /// The command line names an older process of ours, which may teach us.
+    pub predecessor: bool,
 }
 
 /// Threads, users, directories, start and stop.
@@ -212,6 +228,7 @@ impl Default for GlobalConf {
             description: None,
             spread_checks: 0,
             max_spread_checks: None,
+            peers: PeersGlobal::default(),
             unix_bind: UnixBind::default(),
         }
     }

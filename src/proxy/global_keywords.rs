@@ -449,8 +449,6 @@ pub static INERT: &[Keyword] = &[
     inert("tune.zlib.memlevel", "tune.zlib.memlevel <number>", COMPRESSION),
     inert("tune.zlib.windowsize", "tune.zlib.windowsize <number>", COMPRESSION),
     inert("tune.stick-counters", "tune.stick-counters <number>", "stick tables"),
-    inert("localpeer", "localpeer <name>", "peers"),
-    inert("tune.peers.max-updates-at-once", "tune.peers.max-updates-at-once <number>", "peers"),
     inert("tune.vars.global-max-size", "tune.vars.global-max-size <size>", VARIABLES),
     inert("tune.vars.proc-max-size", "tune.vars.proc-max-size <size>", VARIABLES),
     inert("tune.vars.reqres-max-size", "tune.vars.reqres-max-size <size>", VARIABLES),

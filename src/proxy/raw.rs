@@ -230,4 +230,36 @@ pub struct ServerOptions {
     pub tfo: bool,
     pub init_addr: Option<Vec<InitAddr>>,
     pub guid: Option<String>,
+    pub shard: Option<At<u32>>,
+}
+
+/// What a `peers` section holds.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct RawPeers {
+    pub disabled: bool,
+    pub shards: Option<At<u32>>,
+    pub members: Vec<RawMember>,
+    pub bind: Option<RawBind>,
+    /// What `default-bind` lines said so far.
+    pub bind_options: BindOptions,
+    /// What `default-server` lines said so far.
+    pub default_server: ServerOptions,
+}
+
+/// A `peer` or `server` line of a `peers` section.
+#[derive(Clone, Debug)]
+pub struct RawMember {
+    /// Name.
+    pub name: At<String>,
+    /// Address.
+    pub addr: Option<At<AddrSpec>>,
+    /// An address was written that is none; that was said.
+    pub wrong_addr: bool,
+    /// A `peer` line.
+    pub is_peer: bool,
+    /// The options, `default-server` included.
+    pub options: ServerOptions,
+    /// The line.
+    pub loc: Loc,
 }

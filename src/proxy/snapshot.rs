@@ -1,9 +1,11 @@
 //! The resolved configuration. Immutable; shared by all threads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::acl::Condition;
 use crate::config::{Loc, Section};
+use crate::peers::SectionConf;
 use crate::sample::Ctx;
 use crate::stick::{TableDef, TableId};
 
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub global: Section,
     /// Sections that are neither proxies nor `global`: peers, userlists, defaults, ...
     pub sections: Vec<Section>,
+    /// The peers sections.
+    pub peers: Vec<Arc<SectionConf>>,
     /// The stick tables; indexed by [`TableId`].
     pub tables: Vec<TableDef>,
     pub(super) frontends: HashMap<String, ProxyId>,

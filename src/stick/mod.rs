@@ -24,6 +24,7 @@ mod index;
 mod key;
 pub mod keywords;
 mod rate;
+mod remote;
 mod schema;
 mod slab;
 mod table;
@@ -31,11 +32,12 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use changes::Changes;
+pub use changes::{Changes, use_ring};
 pub use data::{DataClass, DataType, Slot};
 pub use dict::Dict;
 pub use key::{Key, KeyType};
 pub use keywords::{PeersTables, TableConf, TableDecl};
+pub use remote::RateParts;
 pub use schema::{DataDef, Schema, SchemaError};
 pub use table::{Entry, EntryId, OpenError, Table, Writer};
 pub use tables::{SrvKey, TableDef, TableId, TableOwner, Tables, Writers, set_writers, with_writers};

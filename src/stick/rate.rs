@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::freq::estimate;
 
+use super::remote::RateParts;
+
 fn split(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, word as u32)
 }
@@ -66,6 +68,50 @@ pub(super) fn set(words: &[AtomicU64], age_ms: u32, period_ms: u32, current: u32
     words[(before & 1) as usize].store(join(before, previous), Relaxed);
 }
 
+/// The two counts and where in its period the rate is.
+pub(super) fn parts(words: &[AtomicU64], age_ms: u32, period_ms: u32) -> RateParts {
+    let number = number(age_ms, period_ms);
+    let of = |n: u32| match split(words[(n & 1) as usize].load(Relaxed)) {
+        (period, count) if period == n && n != 0 => count,
+        _ => 0,
+    };
+    RateParts {
+        elapsed_ms: age_ms % period_ms.max(1),
+        current: of(number),
+        previous: of(number.wrapping_sub(1)),
+    }
+}
+
+/// The current and the previous count, in our periods, of a rate whose periods began at other times.
+pub(super) fn shift(theirs: RateParts, age_ms: u32, period_ms: u32) -> (u32, u32) {
+    let period = u64::from(period_ms.max(1));
+    let RateParts { elapsed_ms, current, previous } = theirs;
+    // Whole periods that have gone by there without an event.
+    let (current, previous) = match u64::from(elapsed_ms) / period {
+        0 => (u64::from(current), u64::from(previous)),
+        1 => (0, u64::from(current)),
+        _ => (0, 0),
+    };
+    let there = u64::from(elapsed_ms) % period;
+    let here = u64::from(age_ms) % period;
+    if number(age_ms, period_ms) == 1 {
+        // There is no period before the first.
+        return (clamp(current + previous * (period - there) / period), 0);
+    }
+    let (ours, before) = if here >= there {
+        let early = previous * (here - there) / period;
+        (current + early, previous - early)
+    } else {
+        let late = current * here / there;
+        (late, current - late + previous * (period - (there - here)) / period)
+    };
+    (clamp(ours), clamp(before))
+}
+
+fn clamp(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +139,23 @@ mod tests {
         assert_eq!(add(&w, 0, 1000, 1), 1);
         assert_eq!(read(&w, 1999, 1000), 1);
         assert_eq!(read(&w, 2000, 1000), 0);
+    }
+
+    #[test]
+    fn parts_go_over_to_other_periods() {
+        let theirs = RateParts { elapsed_ms: 400, current: 40, previous: 100 };
+        assert_eq!(shift(theirs, 5400, 1000), (40, 100), "the same periods");
+        assert_eq!(shift(theirs, 5700, 1000), (70, 70));
+        assert_eq!(shift(theirs, 5200, 1000), (20, 20 + 80));
+        assert_eq!(shift(theirs, 200, 1000), (100, 0), "our first period takes what still counts");
+        let late = RateParts { elapsed_ms: 1400, ..theirs };
+        assert_eq!(shift(late, 5400, 1000), (0, 40));
+        assert_eq!(shift(RateParts { elapsed_ms: u32::MAX, ..theirs }, 5400, 1000), (0, 0));
+        let w = words();
+        add(&w, 900, 1000, 5);
+        add(&w, 1300, 1000, 7);
+        assert_eq!(parts(&w, 1300, 1000), RateParts { elapsed_ms: 300, current: 7, previous: 5 });
+        assert_eq!(parts(&w, 3300, 1000), RateParts { elapsed_ms: 300, current: 0, previous: 0 });
     }
 
     #[test]

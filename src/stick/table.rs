@@ -259,7 +259,7 @@ impl Table {
         self.schema.expire_ms.is_some_and(|ms| now.0 >= touched.saturating_add(ms.saturating_mul(1_000_000)))
     }
 
-    fn age_ms(&self, rec: u32, now: Mono) -> u32 {
+    pub(super) fn age_ms(&self, rec: u32, now: Mono) -> u32 {
         let created = (self.w(self.record(rec) + STAMPS).load(Relaxed) >> 32) as u32;
         let age = ms(now).wrapping_sub(created);
         // Another thread's clock may be a turn ahead.
@@ -334,6 +334,14 @@ pub struct Entry<'t> {
 }
 
 impl Entry<'_> {
+    pub(super) fn table(&self) -> &Table {
+        self.table
+    }
+
+    pub(super) fn rec(&self) -> u32 {
+        self.rec
+    }
+
     fn at(&self, word: usize) -> &AtomicU64 {
         self.table.w(self.table.record(self.rec) + word)
     }

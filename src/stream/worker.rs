@@ -16,7 +16,7 @@ use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot,
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 use crate::sample::WantsServerRtt;
-use crate::stick::{SrvKey, Tables, Writers, set_writers};
+use crate::stick::{SrvKey, Tables, Writers, set_writers, use_ring};
 
 use super::pool::Pools;
 use super::server_keys::{self, ServerKeys};
@@ -197,6 +197,7 @@ impl View {
         let pools = Pools::new(shared.snapshot.servers.len());
         let tables = Rc::new(Writers::claim(&shared.stick, thread));
         set_writers(tables.clone());
+        use_ring(thread);
         let server_keys = ServerKeys::new(&shared.snapshot, &shared.stick);
         Rc::new(View { shared, balancer: RefCell::new(Balancer::new()), pools, tables, server_keys, thread })
     }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod addr;
+pub mod barrier;
 pub mod buf;
 pub mod clock;
 pub mod event;

@@ -14,6 +14,7 @@ mod frontend;
 mod general;
 mod legacy;
 mod options;
+pub mod peers;
 mod persist;
 mod planned;
 mod server;
@@ -40,6 +41,7 @@ pub static TABLES: &[&[Keyword]] = &[
     persist::KEYWORDS,
     errors::KEYWORDS,
     legacy::KEYWORDS,
+    peers::KEYWORDS,
     planned::KEYWORDS,
 ];
 

@@ -78,6 +78,7 @@ fn add(cx: &mut ParseCx<'_>, name: &Word, addr: &Word, template: Option<(u32, u3
     let spec = cx.addr(addr, AddrRules::SERVER).unwrap_or(nowhere);
     let mut options = raw(cx).back.default_server.clone();
     parse_options(cx, &mut options, false);
+    super::peers::check_shard(cx, &options);
     let server = RawServer {
         name: At::new(name.text().into_owned(), name.loc),
         addr: At::new(spec, addr.loc),
@@ -88,7 +89,7 @@ fn add(cx: &mut ParseCx<'_>, name: &Word, addr: &Word, template: Option<(u32, u3
     raw(cx).back.servers.push(server);
 }
 
-fn valid_name(cx: &mut ParseCx<'_>, name: &Word) -> bool {
+pub(super) fn valid_name(cx: &mut ParseCx<'_>, name: &Word) -> bool {
     let text = name.text();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     let Some((at, bad)) = text.char_indices().find(|(_, c)| !allowed(*c)) else { return true };
@@ -112,7 +113,7 @@ fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: 
     }
 }
 
-fn unknown_option(cx: &mut ParseCx<'_>, w: &Word, is_default: bool) {
+pub(super) fn unknown_option(cx: &mut ParseCx<'_>, w: &Word, is_default: bool) {
     let text = w.text();
     let names = cx.tables.all::<ServerOption>().iter().map(|o| o.name);
     let best = crate::config::suggest::closest(&text, names);

@@ -152,6 +152,9 @@ static OPTIONS: &[ServerOption] = &[
     works!("tcp-ut", "tcp-ut <delay>", "TCP user timeout.", |cx, w, o| {
         o.tcp_user_timeout = option_duration(cx, w, Unit::Ms);
     }),
+    works!("shard", "shard <shard>", "Share of the entries that this member of 'peers' gets.", |cx, w, o| {
+        o.shard = option_int(cx, w, 0, MAX).map(|n| At::new(n as u32, w.loc));
+    }),
     works!("tfo", "tfo", "TCP fast open.", |_, _, o| o.tfo = true),
     works!("no-tfo", "no-tfo", "Undo tfo.", |_, _, o| o.tfo = false),
     works!(
@@ -309,7 +312,6 @@ static PLANNED: &[ServerOption] = &[
         "Fields of the PROXY header.",
         skip1
     ),
-    planned!("shard", "shard <shard>", "Share of a peers table.", skip1),
     planned!("sigalgs", "sigalgs <sigalgs>", "Signature algorithms.", skip1),
     planned!("sni", "sni <expression>", "TLS server name.", skip1),
     planned!("sni-auto", "sni-auto", "TLS server name from the Host header.", skip0),

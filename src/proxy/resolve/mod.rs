@@ -12,6 +12,7 @@ mod checks;
 mod fullconn;
 mod listeners;
 mod names;
+mod peers;
 mod proxies;
 mod references;
 mod servers;
@@ -42,6 +43,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
         servers: Vec::new(),
         global: global.unwrap_or_else(|| Section::new(SectionKind::Global, String::new(), Loc::default())),
         sections: others,
+        peers: Vec::new(),
         tables: Vec::new(),
         frontends: HashMap::new(),
         backends: HashMap::new(),
@@ -55,6 +57,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
     stick::gather(&mut cx, &mut snapshot);
     references::resolve(&mut cx, &mut snapshot);
     stick::resolve(&mut cx, &mut snapshot);
+    peers::resolve(&mut cx, &mut snapshot);
     tracking::resolve(&mut cx, &mut snapshot);
     fullconn::compute(&mut snapshot);
     checks::check(&mut cx, &snapshot);
