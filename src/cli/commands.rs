@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
-use super::{Context, Level, counters, info, server_lists, servers, vars};
+use super::{Context, Level, counters, info, server_lists, servers, stat, vars};
 use crate::proxy::{Proxy, Server};
-use crate::runtime;
-use crate::stats;
 
 /// State of a session.
 #[derive(Clone, Debug)]
@@ -291,10 +289,10 @@ pub const COMMANDS: &[Command] = &[
     ),
     entry(
         &["show", "stat"],
-        "show stat [<proxy> <type> <server>] [typed|json|up|no-maint]",
+        "show stat [<iid>|<proxy> <type> <sid>] [desc|json|no-maint|typed|up]*",
         "report the counters of proxies and servers",
         Level::User,
-        show_stat,
+        stat::show,
     ),
     entry(&["show", "version"], "show version", "show the version", Level::User, show_version),
     entry(&["user"], "user", "lower the level of this session to user", Level::User, |c| {
@@ -431,44 +429,6 @@ fn set_timeout(call: &mut Call<'_>) -> Next {
             Err(_) => call.out.push_str("Invalid timeout value.\n"),
         },
         _ => call.out.push_str("'set timeout' only supports 'cli'.\n"),
-    }
-    Next::Continue
-}
-
-fn show_stat(call: &mut Call<'_>) -> Next {
-    let mut filter = stats::Filter::default();
-    let mut args = call.args;
-    if let [proxy, kinds, server, rest @ ..] = args
-        && let (Ok(kinds), Ok(server)) = (kinds.parse::<i64>(), server.parse::<i64>())
-    {
-        args = rest;
-        match proxy.parse::<i64>() {
-            Ok(iid) => filter.iid = u32::try_from(iid).ok(),
-            Err(_) => filter.proxy = Some(proxy.clone()),
-        }
-        filter.kinds = u32::try_from(kinds).ok();
-        filter.sid = u32::try_from(server).ok();
-    }
-    let has = |word: &str| args.iter().any(|a| a == word);
-    filter.up = has("up");
-    filter.no_maint = has("no-maint");
-    let cx = call.cx;
-    let maxconn = u32::try_from(cx.facts.limits.maxconn).unwrap_or(u32::MAX);
-    let rows = stats::rows(&cx.snapshot, &cx.live, &cx.watch.notes, maxconn, runtime::now(), &filter);
-    if has("json") {
-        call.out.push('[');
-        for (i, row) in rows.iter().enumerate() {
-            if i > 0 {
-                call.out.push(',');
-            }
-            stats::json(row, call.out);
-        }
-        call.out.push_str("]\n");
-    } else if has("typed") {
-        rows.iter().for_each(|r| stats::typed(r, call.out));
-    } else {
-        call.out.push_str(&stats::csv_header());
-        rows.iter().for_each(|r| stats::csv(r, call.out));
     }
     Next::Continue
 }

@@ -13,6 +13,7 @@ mod server_lists;
 mod servers;
 mod session;
 mod socket;
+mod stat;
 mod vars;
 
 pub use context::{Context, ProcessFacts};

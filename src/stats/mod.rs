@@ -45,20 +45,33 @@ fn csv_text(text: &str, out: &mut String) {
     }
 }
 
-/// One row in the typed form (`show stat typed`): a line for each field that has a value.
-pub fn typed(row: &Row, out: &mut String) {
+/// The tags of a field in rows of this kind: a backend's counts of servers are measured, a server's are written.
+fn tags(row: &Row, field: &Field) -> &'static str {
+    match (row.object, field.name) {
+        (Object::Backend, "act" | "bck" | "rate" | "rate_max") => "MGP",
+        (Object::Server, "tracked") => "CNS",
+        _ => field.tags,
+    }
+}
+
+/// One row in the typed form (`show stat typed [desc]`): a line for each field that has a value.
+pub fn typed(row: &Row, with_docs: bool, out: &mut String) {
     for (index, (field, value)) in FIELDS.iter().zip(row.values()).enumerate() {
         let Some(value) = value else { continue };
-        let _ = writeln!(
+        let _ = write!(
             out,
             "{}.{}.{}.{index}.{}.1:{}:{}:{value}",
             row.object.letter(),
             row.iid,
             row.sid,
             field.name,
-            field.tags,
+            tags(row, field),
             value.kind()
         );
+        if with_docs {
+            let _ = write!(out, ":\"{}\"", field.doc);
+        }
+        out.push('\n');
     }
 }
 
@@ -79,7 +92,7 @@ pub fn json(row: &Row, out: &mut String) {
             row.sid,
             field.name
         );
-        json_value(field.tags, value, out);
+        json_value(tags(row, field), value, out);
         out.push('}');
     }
     out.push(']');

@@ -155,7 +155,33 @@ impl Row {
     fn set(&mut self, field: FieldId, value: impl Into<Value>) {
         self.values[field as usize] = Some(value.into());
     }
+
+    /// Leave out what a proxy in another mode than HTTP cannot count.
+    fn without_http(mut self, px: &Proxy) -> Row {
+        if px.mode != Mode::Http {
+            for field in HTTP_ONLY {
+                self.values[*field as usize] = None;
+            }
+            if self.object != Object::Frontend {
+                self.values[FieldId::ReqTot as usize] = None;
+            }
+        }
+        self
+    }
 }
+
+/// Fields of the HTTP protocol.
+const HTTP_ONLY: &[FieldId] = &[
+    FieldId::Hrsp1xx,
+    FieldId::Hrsp2xx,
+    FieldId::Hrsp3xx,
+    FieldId::Hrsp4xx,
+    FieldId::Hrsp5xx,
+    FieldId::HrspOther,
+    FieldId::Intercepted,
+    FieldId::CacheLookups,
+    FieldId::CacheHits,
+];
 
 /// Which rows are wanted.
 #[derive(Clone, Debug, Default)]
@@ -205,7 +231,7 @@ pub fn rows(
     };
     for px in snapshot.proxies.iter().filter(named) {
         if px.frontend.is_some() && filter.wants(Object::Frontend) {
-            out.push(source.frontend(px));
+            out.push(source.frontend(px).without_http(px));
         }
         if px.backend.is_none() {
             continue;
@@ -223,11 +249,11 @@ pub fn rows(
                     .iter()
                     .filter(|s| !s.implicit)
                     .filter(wanted)
-                    .map(|s| source.server(px, s)),
+                    .map(|s| source.server(px, s).without_http(px)),
             );
         }
         if filter.wants(Object::Backend) {
-            out.push(source.backend(px));
+            out.push(source.backend(px).without_http(px));
         }
     }
     out
@@ -342,6 +368,9 @@ impl Source<'_> {
             );
         }
         self.since(&mut row, &state.changed_ns, &state.down_ns, state.is_up());
+        if srv.check.enabled != Some(true) {
+            row.values[FieldId::Downtime as usize] = None;
+        }
         row.set(FieldId::Rate, state.session_rate.get(t.sessions, self.now.0));
         row.set(FieldId::RateMax, state.session_rate.max());
         row.set(FieldId::Lastsess, self.last(&state.last_session_ns));
@@ -365,6 +394,7 @@ impl Source<'_> {
             Wrew = rewrite_failures, Connect = connects, Reuse = reuses, Eint = internal_errors,);
         times(&mut row, [t.queue_time, t.connect_time, t.response_time, t.total_time]);
         self.check_fields(&mut row, srv, state);
+        self.agent_fields(&mut row, srv, state);
         row
     }
 
@@ -387,12 +417,30 @@ impl Source<'_> {
             row.set(FieldId::CheckCode, state.check_code.load(Relaxed));
         }
         row.set(FieldId::CheckDuration, state.check_duration_ns.load(Relaxed) / 1_000_000);
-        row.set(FieldId::Hanafail, state.observed_failures.load(Relaxed));
+        if srv.check.observe.is_some() {
+            row.set(FieldId::Hanafail, state.observed_failures.load(Relaxed));
+        }
         row.set(FieldId::CheckDesc, status.words());
         row.set(FieldId::LastChk, self.notes.get(srv.id));
         row.set(FieldId::CheckRise, srv.check.rise());
         row.set(FieldId::CheckFall, srv.check.fall());
         row.set(FieldId::CheckHealth, state.check_health.load(Relaxed));
+    }
+
+    fn agent_fields(&self, row: &mut Row, srv: &Server, state: &ServerState) {
+        use std::sync::atomic::Ordering::Relaxed;
+        if srv.check.agent != Some(true) {
+            return;
+        }
+        let status = CheckStatus::from_u8(state.agent_status.load(Relaxed) as u8);
+        row.set(FieldId::AgentStatus, status.code());
+        row.set(FieldId::AgentDuration, state.agent_duration_ns.load(Relaxed) / 1_000_000);
+        row.set(FieldId::AgentDesc, status.words());
+        row.set(FieldId::LastAgt, self.notes.agent(srv.id));
+        // One answer decides: an agent has no series of good or bad ones.
+        row.set(FieldId::AgentRise, 1u32);
+        row.set(FieldId::AgentFall, 1u32);
+        row.set(FieldId::AgentHealth, state.agent_health.load(Relaxed));
     }
 
     /// `UP`, `UP 1/3`, `DOWN 1/2`, `NOLB`, `MAINT`, `DRAIN`, `no check`.
