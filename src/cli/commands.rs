@@ -14,12 +14,26 @@ use crate::proxy::{Proxy, Server};
 pub struct State {
     /// What it may do.
     pub level: Level,
-    /// Interactive.
-    pub prompt: bool,
+    /// How long the session lasts, and whether it shows a prompt.
+    pub mode: Mode,
+    /// The prompt shows how long the process has run (`prompt timed`).
+    pub timed: bool,
     /// Longest silence.
     pub timeout: Duration,
     /// `experimental-mode on`.
     pub experimental: bool,
+}
+
+/// `prompt`: how a session goes on after a line of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It ends (`n`).
+    #[default]
+    Single,
+    /// It waits for the next line (`i`).
+    Interactive,
+    /// The same, with a prompt (`p`).
+    Prompt,
 }
 
 /// What happens after a command.
@@ -299,7 +313,13 @@ pub const COMMANDS: &[Command] = &[
         lower(c, Level::User)
     }),
     entry(&["help"], "help [<command>]", "list commands", Level::User, help),
-    entry(&["prompt"], "prompt", "toggle the interactive mode", Level::User, prompt),
+    entry(
+        &["prompt"],
+        "prompt [help | n | i | p | timed]*",
+        "change the interactive mode and the prompt",
+        Level::User,
+        prompt,
+    ),
     entry(&["quit"], "quit", "end the session", Level::User, |_| Next::Quit),
 ];
 
@@ -355,8 +375,35 @@ fn help(call: &mut Call<'_>) -> Next {
     Next::Continue
 }
 
+const PROMPT_USAGE: &str = "Usage: prompt [help | n | i | p | timed]*
+  n      one line of commands, then the end
+  i      line after line, no prompt
+  p      line after line, with a prompt
+  timed  show the uptime in the prompt, or no longer
+Without a word: from p to n, and from the others to p.
+";
+
 fn prompt(call: &mut Call<'_>) -> Next {
-    call.state.prompt = !call.state.prompt;
+    let state = &mut *call.state;
+    let toggled = if state.mode == Mode::Prompt { Mode::Single } else { Mode::Prompt };
+    if call.args.is_empty() {
+        state.mode = toggled;
+    }
+    for word in call.args {
+        match word.as_str() {
+            "n" => state.mode = Mode::Single,
+            "i" => state.mode = Mode::Interactive,
+            "p" => state.mode = Mode::Prompt,
+            "timed" => {
+                state.mode = Mode::Prompt;
+                state.timed = !state.timed;
+            }
+            _ => {
+                call.out.push_str(PROMPT_USAGE);
+                break;
+            }
+        }
+    }
     Next::Continue
 }
 

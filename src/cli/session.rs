@@ -5,13 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commands::{self, Next, State};
-use super::{Context, Level, line};
+use super::commands::{self, Mode, Next, State};
+use super::line::{self, Target};
+use super::{Context, Level};
 use crate::net::{Listener, Socket};
 use crate::runtime;
 
-/// Longest command line, with its payload.
-const INPUT_MAX: usize = 1 << 20;
+/// Longest command line.
+const LINE_MAX: usize = 16 << 10;
+/// Longest payload.
+const PAYLOAD_MAX: usize = 1 << 20;
+const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
+const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
 /// Bytes that may wait for a slow reader before the session waits for it.
 const OUTPUT_LOW_WATER: usize = 1 << 20;
 /// Wait for a free place when `stats maxconn` sessions are open.
@@ -50,78 +55,113 @@ impl Drop for Place {
 #[derive(Default)]
 struct Input {
     bytes: Vec<u8>,
-    ended: bool,
+    /// Where the next line begins.
+    start: usize,
+    /// How far it was searched for the end of a line.
+    searched: usize,
+}
+
+/// What reading gave.
+enum Read {
+    Line(String),
+    /// More than the limit.
+    TooLong,
+    /// The peer left, or was too slow.
+    End,
 }
 
 impl Input {
-    /// The next line without its end; at the end of the stream also one without a line feed. `None`: the peer left,
-    /// was too slow, or sent too much.
-    async fn line(&mut self, socket: &Socket, timeout: Duration) -> Option<String> {
+    /// The next line without its end, of at most `max` bytes. What lacks a line feed at the end of the stream may be
+    /// half a command, and is none.
+    async fn line(&mut self, socket: &Socket, timeout: Duration, max: usize) -> Read {
         loop {
-            if let Some(end) = self.bytes.iter().position(|b| *b == b'\n') {
-                let rest = self.bytes.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.bytes, rest);
-                line.truncate(end);
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-                return Some(String::from_utf8_lossy(&line).into_owned());
+            let end =
+                self.bytes[self.searched..].iter().position(|b| *b == b'\n').map(|at| at + self.searched);
+            if end.unwrap_or(self.bytes.len()) - self.start > max {
+                return Read::TooLong;
             }
-            if self.ended {
-                let rest = std::mem::take(&mut self.bytes);
-                return (!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned());
+            if let Some(end) = end {
+                let line = &self.bytes[self.start..end];
+                let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned();
+                (self.start, self.searched) = (end + 1, end + 1);
+                return Read::Line(line);
             }
-            if self.bytes.len() > INPUT_MAX {
-                return None;
-            }
+            // Only the beginning of a line is left.
+            self.bytes.drain(..std::mem::take(&mut self.start));
+            self.searched = self.bytes.len();
             match runtime::timeout_at(runtime::now() + timeout, socket.recv()).await {
-                Some(Ok(buf)) if buf.is_empty() => self.ended = true,
-                Some(Ok(buf)) => self.bytes.extend_from_slice(&buf),
-                Some(Err(_)) | None => return None,
+                Some(Ok(buf)) if !buf.is_empty() => self.bytes.extend_from_slice(&buf),
+                _ => return Read::End,
             }
         }
     }
 
-    /// The lines up to `mark` (or the end of the stream).
-    async fn payload(&mut self, socket: &Socket, timeout: Duration, mark: &str) -> Option<String> {
+    /// The lines up to `mark`.
+    async fn payload(&mut self, socket: &Socket, state: &State, mark: &str) -> Read {
         let mut out = String::new();
-        while let Some(line) = self.line(socket, timeout).await {
-            if line == mark {
-                return Some(out);
+        loop {
+            if state.mode == Mode::Prompt {
+                socket.send(b"+ ".to_vec());
             }
-            if out.len() + line.len() > INPUT_MAX {
-                return None;
+            match self.line(socket, state.timeout, PAYLOAD_MAX).await {
+                Read::Line(line) if line == mark => return Read::Line(out),
+                Read::Line(line) if out.len() + line.len() > PAYLOAD_MAX => return Read::TooLong,
+                Read::Line(line) => {
+                    out.push_str(&line);
+                    out.push('\n');
+                }
+                other => return other,
             }
-            out.push_str(&line);
-            out.push('\n');
         }
-        self.ended.then_some(out)
     }
 }
 
 async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
-    let mut state = State { level, prompt: false, timeout: context.timeout, experimental: false };
+    let mut state =
+        State { level, mode: Mode::Single, timed: false, timeout: context.timeout, experimental: false };
     let mut input = Input::default();
     loop {
-        let Some(line) = input.line(socket, state.timeout).await else { return };
+        let line = match input.line(socket, state.timeout, LINE_MAX).await {
+            Read::Line(line) => line,
+            Read::TooLong => return refuse(socket, TOO_LONG, state.timeout).await,
+            Read::End => return,
+        };
         let (line, payload) = match line::payload_mark(&line) {
-            Some((head, mark)) => {
-                let Some(payload) = input.payload(socket, state.timeout, mark).await else { return };
-                (head.to_owned(), Some(payload))
-            }
+            Some((head, mark)) => match input.payload(socket, &state, mark).await {
+                Read::Line(payload) => (head.to_owned(), Some(payload)),
+                Read::TooLong => return refuse(socket, PAYLOAD_TOO_LONG, state.timeout).await,
+                Read::End => return,
+            },
             None => (line, None),
         };
         let mut out = String::new();
         let mut next = Next::Continue;
-        for words in line::commands(&line) {
-            next = commands::run(context, &mut state, &words, payload.as_deref(), &mut out);
+        let commands = line::commands(&line);
+        if commands.is_empty() {
             end_answer(&mut out);
+        }
+        for words in commands {
+            let from = out.len();
+            next = match line::target(&words) {
+                Target::Here(words) if words.is_empty() => Next::Continue,
+                Target::Here(words) => {
+                    commands::run(context, &mut state, words, payload.as_deref(), &mut out)
+                }
+                Target::Process(name) if name == context.facts.pid.to_string() => {
+                    commands::run(context, &mut state, &words[1..], payload.as_deref(), &mut out)
+                }
+                Target::Process(_) => {
+                    out.push_str("This socket belongs to the only worker: '@1', or no prefix.\n");
+                    Next::Continue
+                }
+            };
             if next == Next::Quit {
                 break;
             }
+            end_answer_from(&mut out, from);
         }
-        if state.prompt && next != Next::Quit {
-            out.push_str(if payload.is_some() { "+ " } else { "> " });
+        if state.mode == Mode::Prompt && next != Next::Quit {
+            out.push_str(&prompt(&state, context));
         }
         socket.send(out.into_bytes());
         // A large answer must not pile up for a reader that does not read.
@@ -129,16 +169,35 @@ async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
         if !matches!(runtime::timeout_at(runtime::now() + state.timeout, sent).await, Some(Ok(()))) {
             return;
         }
-        if !state.prompt || next == Next::Quit {
+        if state.mode == Mode::Single || next == Next::Quit {
             let _ = runtime::timeout_at(runtime::now() + state.timeout, socket.flushed()).await;
             return;
         }
     }
 }
 
+/// `> `, with the uptime before it when that was asked for.
+fn prompt(state: &State, context: &Context) -> String {
+    if !state.timed {
+        return "> ".to_owned();
+    }
+    let s = runtime::now().since(context.facts.started).as_secs();
+    format!("[{}:{:02}:{:02}:{:02}]> ", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60)
+}
+
+/// Say why the session ends here.
+async fn refuse(socket: &Socket, why: &str, timeout: Duration) {
+    socket.send(why.as_bytes().to_vec());
+    let _ = runtime::timeout_at(runtime::now() + timeout, socket.flushed()).await;
+}
+
 /// An answer ends with an empty line.
 fn end_answer(out: &mut String) {
-    if !out.is_empty() && !out.ends_with('\n') {
+    end_answer_from(out, 0);
+}
+
+fn end_answer_from(out: &mut String, from: usize) {
+    if out.len() > from && !out.ends_with('\n') {
         out.push('\n');
     }
     out.push('\n');
