@@ -143,7 +143,7 @@ async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
         for words in commands {
             let from = out.len();
             next = match line::target(&words) {
-                Target::Here(words) if words.is_empty() => Next::Continue,
+                Target::Here([]) => Next::Continue,
                 Target::Here(words) => {
                     commands::run(context, &mut state, words, payload.as_deref(), &mut out)
                 }
