@@ -42,7 +42,7 @@ const OPTIONS_NOT_NEGATABLE: [&str; 16] = [
 ];
 
 /// What to write today instead of keywords that only 1.5 has, spelt for case-sensitive patterns.
-const MODERN: [(&str, &str); 17] = [
+const MODERN: [(&str, &str); 16] = [
     ("reqadd", "http-request add-header <name> <value>"),
     ("reqallow", "http-request allow if { ... }"),
     ("reqdel", "http-request del-header <name>"),
@@ -55,7 +55,6 @@ const MODERN: [(&str, &str); 17] = [
     ("rspdel", "http-response del-header <name>"),
     ("rspdeny", "http-response deny if { ... }"),
     ("rsprep", "http-response replace-header <name> <regex> <value>"),
-    ("appsession", "stick on req.cook(<cookie>) with stick store-response res.cook(<cookie>)"),
     ("block", "http-request deny if { ... }"),
     ("dispatch", "server <name> <address>:<port>"),
     ("timeout clitimeout", "timeout client <timeout>"),

@@ -7,6 +7,7 @@
 
 pub mod action;
 mod actions;
+mod appsession;
 mod cx;
 mod global;
 pub mod keywords;
@@ -20,6 +21,7 @@ mod verdict;
 
 pub use crate::sample::TimeoutKind;
 pub use action::{Act, Action, Sets, Step};
+pub use appsession::{AppSession, AppSessions, SessionId, UrlMode};
 pub use cx::MessageCx;
 pub use global::{NewValue, set_process_var};
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
@@ -32,6 +34,7 @@ pub fn register(tables: &mut crate::config::Tables) {
     tables.add(keywords::KEYWORDS);
     tables.add(switching::KEYWORDS);
     tables.add(stick::KEYWORDS);
+    tables.add(appsession::KEYWORDS);
     tables.add(legacy::KEYWORDS);
     tables.add(global::KEYWORDS);
     for t in actions::TABLES {

@@ -24,6 +24,21 @@ pub struct TableDecl {
     pub loc: Loc,
 }
 
+impl TableDecl {
+    /// A table with nothing else said about it.
+    pub fn plain(schema: Schema, loc: Loc) -> TableDecl {
+        TableDecl {
+            schema,
+            peers: None,
+            write_to: None,
+            recv_only: false,
+            srvkey: SrvKey::Name,
+            brates_factor: 1,
+            loc,
+        }
+    }
+}
+
 /// The table of a proxy, as written: a section feature.
 #[derive(Clone, Debug, Default)]
 pub struct TableConf {
@@ -98,15 +113,7 @@ struct Args {
 
 /// What follows `stick-table`, or `table <name>` in a `peers` section.
 fn parse(cx: &mut ParseCx<'_>) -> Option<TableDecl> {
-    let decl = TableDecl {
-        schema: Schema::new(KeyType::Integer, 1),
-        peers: None,
-        write_to: None,
-        recv_only: false,
-        srvkey: SrvKey::Name,
-        brates_factor: 1,
-        loc: cx.dir.words[0].loc,
-    };
+    let decl = TableDecl::plain(Schema::new(KeyType::Integer, 1), cx.dir.words[0].loc);
     let mut args = Args { key: None, size: None, data: Vec::new(), decl };
     while let Some(w) = cx.next() {
         argument(cx, w, &mut args)?;

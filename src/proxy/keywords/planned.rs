@@ -21,12 +21,6 @@ macro_rules! planned {
 
 /// Keywords of this file.
 pub static KEYWORDS: &[Keyword] = &[
-    planned!(
-        "appsession",
-        BACK,
-        "appsession <cookie> len <length> timeout <holdtime> [request-learn] [prefix] [mode <mode>]",
-        "Persistence by the application's cookie, learnt (1.x)."
-    ),
     planned!("compression", ANY, "compression algo <algorithm> ...", "Compress responses."),
     planned!("crt", FRONT, "crt <cert>", "Certificates of the frontend."),
     planned!(

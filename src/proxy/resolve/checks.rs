@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::config::{Loc, Section, SectionKind};
 use crate::log;
-use crate::rules::ProxyRules;
+use crate::rules::{AppSessions, ProxyRules};
 
 use super::super::balance::Algorithm;
 use super::super::check::{CheckKind, ProxyCheck};
@@ -130,6 +130,9 @@ fn http_in_tcp(cx: &mut Cx<'_>, px: &Proxy) {
     if let Some(be) = &px.backend {
         if let Some(loc) = be.cookie_loc {
             needs(cx, loc, "'cookie'");
+        }
+        if let Some(sessions) = px.section.get::<AppSessions>().and_then(|s| s.0.as_ref()) {
+            needs(cx, sessions.loc, "'appsession'");
         }
         let layer7 = match be.balance.algorithm {
             Algorithm::Uri { .. } => Some("balance uri"),

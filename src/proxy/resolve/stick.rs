@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::config::SectionKind;
 use crate::config::suggest::closest;
-use crate::rules::{StickRules, can_be_key};
+use crate::rules::{AppSession, AppSessions, StickRules, can_be_key};
 use crate::sample::Expr;
 use crate::stick::{DataDef, DataType, PeersTables, TableConf, TableDecl, TableDef, TableId, TableOwner};
 
@@ -18,6 +18,13 @@ pub(super) fn gather(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
         let Some(decl) = px.section.get::<TableConf>().and_then(|c| c.table.clone()) else { continue };
         px.table = Some(TableId(all.len() as u32));
         all.push((def(px.name.clone(), TableOwner::Proxy(px.id.0), &decl), decl));
+    }
+    for px in &mut snapshot.proxies {
+        let Some(decl) = px.section.get::<AppSessions>().and_then(AppSessions::table) else { continue };
+        if let Some(sessions) = &mut px.section.feature::<AppSessions>().0 {
+            sessions.table = Some(TableId(all.len() as u32));
+        }
+        all.push((def(AppSession::table_name(&px.name), TableOwner::Proxy(px.id.0), &decl), decl));
     }
     for section in snapshot.sections.iter().filter(|s| s.kind == SectionKind::Peers) {
         for (name, decl) in section.get::<PeersTables>().iter().flat_map(|t| &t.tables) {

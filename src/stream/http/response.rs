@@ -41,7 +41,12 @@ pub(in crate::stream) async fn deliver(
         observed(&view.shared.live, srv, Observed::Response(st.x.response.status()));
     }
     settle(st, &up);
-    if let Some(next) = response_rules(view, st, &conn).await {
+    if let Some(next) = response_rules(view, st, &conn, |r| &r.tcp_response).await {
+        return next;
+    }
+    // Before the rules that may change the response.
+    stick::store(view, st);
+    if let Some(next) = response_rules(view, st, &conn, |r| &r.http_response).await {
         return next;
     }
     if st.be(view).http.checkcache && leaks_cookie(st) {
@@ -50,7 +55,6 @@ pub(in crate::stream) async fn deliver(
         st.x.times.response = None;
         return answers::error(view, st, 502);
     }
-    stick::store(view, st);
     cookies(view, st);
     answers::after_response_rules(view, st);
     let framing = st.x.response.framing();
@@ -105,32 +109,34 @@ fn count_response_error(view: &View, st: &Stream<'_>) {
     }
 }
 
-/// Backend rules first, then the frontend's.
-async fn response_rules(view: &View, st: &mut Stream<'_>, conn: &ServerConn) -> Option<Next> {
-    let sets: [fn(&ProxyRules) -> &RuleSet; 2] = [|r| &r.tcp_response, |r| &r.http_response];
+/// One kind of rules on the response: the backend's first, then the frontend's.
+async fn response_rules(
+    view: &View,
+    st: &mut Stream<'_>,
+    conn: &ServerConn,
+    set: fn(&ProxyRules) -> &RuleSet,
+) -> Option<Next> {
     let (be, fe) = (st.x.backend, st.s.frontend);
-    for set in sets {
-        for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
-            let rules = set(&view.plan(id).rules);
-            if rules.is_empty() {
-                continue;
-            }
-            let mut at = 0;
-            let next = loop {
-                match rules.run(&mut at, st) {
-                    Verdict::Pause(time) => runtime::sleep(time).await,
-                    Verdict::WaitForBody { time, at_least } => {
-                        let deadline = runtime::now() + time;
-                        if !body::buffer_response(view, st, &conn.socket, deadline, at_least).await {
-                            break Some(too_late(view, st));
-                        }
+    for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
+        let rules = set(&view.plan(id).rules);
+        if rules.is_empty() {
+            continue;
+        }
+        let mut at = 0;
+        let next = loop {
+            match rules.run(&mut at, st) {
+                Verdict::Pause(time) => runtime::sleep(time).await,
+                Verdict::WaitForBody { time, at_least } => {
+                    let deadline = runtime::now() + time;
+                    if !body::buffer_response(view, st, &conn.socket, deadline, at_least).await {
+                        break Some(too_late(view, st));
                     }
-                    verdict => break carry_out(view, st, verdict),
                 }
-            };
-            if next.is_some() {
-                return next;
+                verdict => break carry_out(view, st, verdict),
             }
+        };
+        if next.is_some() {
+            return next;
         }
     }
     None
