@@ -111,11 +111,10 @@ impl SessionId {
 
     /// The id that the response gives to its client: the last one, which is the one that browsers keep.
     pub fn in_response(&self, fields: &Fields) -> Option<KeyBytes> {
-        let ids = fields.with_id(FieldId::SetCookie).filter_map(|f| {
+        fields.with_id(FieldId::SetCookie).rev().find_map(|f| {
             let c = parse_set_cookie(f.value)?;
             self.of(&f.value[c.name], &f.value[c.value], <[u8]>::eq)
-        });
-        ids.last()
+        })
     }
 
     fn of(&self, name: &[u8], value: &[u8], same: fn(&[u8], &[u8]) -> bool) -> Option<KeyBytes> {
