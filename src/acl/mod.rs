@@ -21,6 +21,7 @@ mod strings;
 mod test;
 #[cfg(test)]
 pub(crate) mod tests;
+mod versions;
 
 pub use condition::{Acl, Acls, Condition};
 pub use ints::Op;
@@ -30,6 +31,7 @@ pub use method::Method;
 pub use set::{ListEntry, ListError, PatternList, PatternLists, PatternSet, Use, ValueType, parse_file};
 pub use strings::{Position, StrSet};
 pub use test::{Outcome, Test};
+pub use versions::VersionError;
 
 /// Adds the keywords and converters of this module.
 pub fn register(tables: &mut crate::config::Tables) {

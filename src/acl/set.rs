@@ -16,6 +16,7 @@ use crate::sample::{Sample, Value, parse_ip};
 use super::Method;
 use super::ints::Op;
 use super::matcher::{Matcher, Pattern};
+use super::versions::Versions;
 
 /// Type of a map's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +70,7 @@ impl ListEntry {
 }
 
 /// Gives every new entry an id.
-fn number(entries: &mut [ListEntry], last: &mut u64) {
+pub(super) fn number(entries: &mut [ListEntry], last: &mut u64) {
     for e in entries.iter_mut().filter(|e| e.id == 0) {
         *last += 1;
         e.id = *last;
@@ -117,11 +118,12 @@ pub struct PatternList {
 }
 
 #[derive(Debug, Default)]
-struct ListInner {
-    entries: Vec<ListEntry>,
-    sets: Vec<Arc<PatternSet>>,
+pub(super) struct ListInner {
+    pub(super) entries: Vec<ListEntry>,
+    pub(super) sets: Vec<Arc<PatternSet>>,
     version: u64,
-    last_id: u64,
+    pub(super) last_id: u64,
+    pub(super) versions: Versions,
 }
 
 /// Why a list could not be made or changed.
@@ -133,7 +135,7 @@ pub struct ListError {
     pub message: String,
 }
 
-fn compile(used_as: Use, entries: &[ListEntry]) -> Result<Compiled, ListError> {
+pub(super) fn compile(used_as: Use, entries: &[ListEntry]) -> Result<Compiled, ListError> {
     let patterns: Vec<Pattern> = entries.iter().map(|e| e.pattern.clone()).collect();
     let matcher = Matcher::build(used_as.method, used_as.ignore_case, &patterns)
         .map_err(|(entry, message)| ListError { entry, message })?;
@@ -190,7 +192,7 @@ impl PatternSet {
 }
 
 impl PatternList {
-    fn lock(&self) -> MutexGuard<'_, ListInner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ListInner> {
         // A panic while the lock is held leaves whole entries behind.
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }

@@ -85,22 +85,40 @@ const fn entry(
 
 /// The table, in the order of `help`.
 pub const COMMANDS: &[Command] = &[
-    entry(&["add", "acl"], "add acl <acl> <pattern>", "add a pattern to an ACL", Level::Operator, |c| {
-        patterns::add(c, Kind::Acl)
-    }),
+    entry(
+        &["add", "acl"],
+        "add acl [@<ver>] <acl> <pattern>",
+        "add a pattern to an ACL",
+        Level::Operator,
+        |c| patterns::add(c, Kind::Acl),
+    ),
     entry(
         &["add", "map"],
-        "add map <map> <key> <value>",
+        "add map [@<ver>] <map> <key> <value>",
         "add entries to a map (payload: several)",
         Level::Operator,
         |c| patterns::add(c, Kind::Map),
     ),
-    entry(&["clear", "acl"], "clear acl <acl>", "empty an ACL", Level::Operator, |c| {
+    entry(&["clear", "acl"], "clear acl [@<ver>] <acl>", "empty an ACL", Level::Operator, |c| {
         patterns::clear(c, Kind::Acl)
     }),
-    entry(&["clear", "map"], "clear map <map>", "empty a map", Level::Operator, |c| {
+    entry(&["clear", "map"], "clear map [@<ver>] <map>", "empty a map", Level::Operator, |c| {
         patterns::clear(c, Kind::Map)
     }),
+    entry(
+        &["commit", "acl"],
+        "commit acl @<ver> <acl>",
+        "put a version of an ACL into use",
+        Level::Operator,
+        |c| patterns::commit(c, Kind::Acl),
+    ),
+    entry(
+        &["commit", "map"],
+        "commit map @<ver> <map>",
+        "put a version of a map into use",
+        Level::Operator,
+        |c| patterns::commit(c, Kind::Map),
+    ),
     entry(
         &["del", "acl"],
         "del acl <acl> [<key>|#<ref>]",
@@ -125,6 +143,12 @@ pub const COMMANDS: &[Command] = &[
         patterns::get(c, Kind::Map)
     }),
     entry(&["get", "var"], "get var <name>", "show a variable of the process", Level::Operator, vars::get),
+    entry(&["prepare", "acl"], "prepare acl <acl>", "begin a new version of an ACL", Level::Operator, |c| {
+        patterns::prepare(c, Kind::Acl)
+    }),
+    entry(&["prepare", "map"], "prepare map <map>", "begin a new version of a map", Level::Operator, |c| {
+        patterns::prepare(c, Kind::Map)
+    }),
     entry(
         &["set", "map"],
         "set map <map> [<key>|#<ref>] <value>",
@@ -139,12 +163,20 @@ pub const COMMANDS: &[Command] = &[
         Level::Operator,
         vars::set,
     ),
-    entry(&["show", "acl"], "show acl [<acl>]", "list the ACLs, or the patterns of one", Level::User, |c| {
-        patterns::show(c, Kind::Acl)
-    }),
-    entry(&["show", "map"], "show map [<map>]", "list the maps, or the entries of one", Level::User, |c| {
-        patterns::show(c, Kind::Map)
-    }),
+    entry(
+        &["show", "acl"],
+        "show acl [[@<ver>] <acl>]",
+        "list the ACLs, or the patterns of one",
+        Level::User,
+        |c| patterns::show(c, Kind::Acl),
+    ),
+    entry(
+        &["show", "map"],
+        "show map [[@<ver>] <map>]",
+        "list the maps, or the entries of one",
+        Level::User,
+        |c| patterns::show(c, Kind::Map),
+    ),
     entry(
         &["clear", "counters", "all"],
         "clear counters all",

@@ -1,4 +1,5 @@
-//! Commands about pattern lists: `show`, `get`, `add`, `set`, `del` and `clear`, each for ACLs and for maps.
+//! Commands about pattern lists: `show`, `get`, `add`, `set`, `del`, `clear`, `prepare` and `commit`, each for ACLs and
+//! for maps.
 //!
 //! A list is one file, or the patterns of one ACL. A file that a map and an ACL share is one list, and both see
 //! its changes.
@@ -7,7 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::commands::{Call, Next};
-use crate::acl::{ListEntry, ListError, Method, PatternList, Use, parse_file};
+use crate::acl::{ListEntry, ListError, Method, PatternList, Use, VersionError, parse_file};
 use crate::sample::Sample;
 
 /// What a command is about.
@@ -32,6 +33,61 @@ impl Kind {
         let uses = list.uses();
         uses.is_empty() || uses.iter().any(|u| u.values.is_some() == (self == Kind::Map))
     }
+}
+
+/// `@<ver>` as the first argument: taken off the arguments. `Err`: it is no number, and the answer says so.
+fn version(call: &mut Call<'_>) -> Result<Option<u32>, Refused> {
+    let args = call.args;
+    let Some((text, rest)) = args.split_first().and_then(|(a, rest)| Some((a.strip_prefix('@')?, rest)))
+    else {
+        return Ok(None);
+    };
+    call.args = rest;
+    // `@` alone is the version in use.
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        call.out.push_str("Version number out of range.\n");
+        Refused
+    })
+}
+
+/// The answer says why.
+struct Refused;
+
+fn report_version(call: &mut Call<'_>, kind: Kind, result: Result<(), VersionError>) {
+    match result {
+        Ok(()) => {}
+        Err(VersionError::Entry(error)) => report(call, Err(error)),
+        Err(VersionError::Unknown) => {
+            let word = kind.name().to_ascii_lowercase();
+            let _ = writeln!(call.out, "No such version: 'prepare {word}' makes one.");
+        }
+    }
+}
+
+/// `prepare acl`, `prepare map`.
+pub fn prepare(call: &mut Call<'_>, kind: Kind) -> Next {
+    if let Some(list) = find(call, kind) {
+        let _ = writeln!(call.out, "New version created: {}", list.prepare());
+    }
+    Next::Continue
+}
+
+/// `commit acl`, `commit map`.
+pub fn commit(call: &mut Call<'_>, kind: Kind) -> Next {
+    let Ok(version) = version(call) else { return Next::Continue };
+    let Some(version) = version else {
+        call.out.push_str("Missing version number.\n");
+        return Next::Continue;
+    };
+    let Some(list) = find(call, kind) else { return Next::Continue };
+    match list.commit(version) {
+        Err(VersionError::Unknown) => call.out.push_str("Version number out of range.\n"),
+        result => report_version(call, kind, result),
+    }
+    Next::Continue
 }
 
 /// The list of this kind that `#<id>` or a file's name names.
@@ -89,18 +145,19 @@ pub fn show(call: &mut Call<'_>, kind: Kind) -> Next {
     if call.args.is_empty() {
         call.out.push_str("# id (file) description\n");
         for list in call.cx.lists.all().iter().filter(|l| kind.fits(l)) {
-            let (entries, _) = list.entries();
+            let (current, last) = list.version_numbers();
             let (id, file, about) = (list.id, list.name.as_deref().unwrap_or_default(), &list.display);
             let _ = writeln!(
                 call.out,
-                "{id} ({file}) {about}. curr_ver=0 next_ver=0 entry_cnt={}",
-                entries.len()
+                "{id} ({file}) {about}. curr_ver={current} next_ver={last} entry_cnt={}",
+                list.count()
             );
         }
         return Next::Continue;
     }
+    let Ok(version) = version(call) else { return Next::Continue };
     let Some(list) = find(call, kind) else { return Next::Continue };
-    for entry in list.entries().0 {
+    for entry in list.version(version) {
         let _ = write!(call.out, "{} {}", reference(&entry), String::from_utf8_lossy(&entry.pattern.text));
         if let Some(value) = &entry.value {
             let _ = write!(call.out, " {}", String::from_utf8_lossy(value));
@@ -147,6 +204,7 @@ pub fn get(call: &mut Call<'_>, kind: Kind) -> Next {
 
 /// `add acl`, `add map`: one entry, or those of the payload.
 pub fn add(call: &mut Call<'_>, kind: Kind) -> Next {
+    let Ok(version) = version(call) else { return Next::Continue };
     let Some(list) = find_any(call, kind) else { return Next::Continue };
     if kind == Kind::Acl && list.uses().iter().any(|u| u.values.is_some()) {
         call.out.push_str("This list is shared with a map. Please use 'add map', which gives a value too.\n");
@@ -171,10 +229,13 @@ pub fn add(call: &mut Call<'_>, kind: Kind) -> Next {
             return Next::Continue;
         }
     };
-    let result = list.change(|entries| {
-        entries.extend(new.into_iter().map(|e| ListEntry { line: 0, ..e }));
-    });
-    report(call, result);
+    if let Some(bare) = new.iter().find(|e| e.value.as_ref().is_some_and(|v| v.is_empty())) {
+        let key = String::from_utf8_lossy(&bare.pattern.text);
+        let _ = writeln!(call.out, "Missing value for key '{key}'.");
+        return Next::Continue;
+    }
+    let new = new.into_iter().map(|e| ListEntry { line: 0, ..e }).collect();
+    report_version(call, kind, list.add_to(version, new));
     Next::Continue
 }
 
@@ -221,9 +282,9 @@ pub fn set(call: &mut Call<'_>) -> Next {
 
 /// `clear acl`, `clear map`.
 pub fn clear(call: &mut Call<'_>, kind: Kind) -> Next {
+    let Ok(version) = version(call) else { return Next::Continue };
     if let Some(list) = find(call, kind) {
-        let result = list.change(Vec::clear);
-        report(call, result);
+        list.clear(version);
     }
     Next::Continue
 }

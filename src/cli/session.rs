@@ -140,15 +140,16 @@ async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
         if commands.is_empty() {
             end_answer(&mut out);
         }
-        for words in commands {
+        let last = commands.len().saturating_sub(1);
+        for (n, words) in commands.iter().enumerate() {
             let from = out.len();
-            next = match line::target(&words) {
+            // The payload belongs to the command before `<<`.
+            let payload = payload.as_deref().filter(|_| n == last);
+            next = match line::target(words) {
                 Target::Here([]) => Next::Continue,
-                Target::Here(words) => {
-                    commands::run(context, &mut state, words, payload.as_deref(), &mut out)
-                }
+                Target::Here(words) => commands::run(context, &mut state, words, payload, &mut out),
                 Target::Process(name) if name == context.facts.pid.to_string() => {
-                    commands::run(context, &mut state, &words[1..], payload.as_deref(), &mut out)
+                    commands::run(context, &mut state, &words[1..], payload, &mut out)
                 }
                 Target::Process(_) => {
                     out.push_str("This socket belongs to the only worker: '@1', or no prefix.\n");

@@ -445,6 +445,7 @@ impl Source<'_> {
 
     /// `UP`, `UP 1/3`, `DOWN 1/2`, `NOLB`, `MAINT`, `DRAIN`, `no check`.
     fn server_status(&self, srv: &Server) -> String {
+        use std::sync::atomic::Ordering::Relaxed;
         let state = self.live.server(srv.id);
         let admin = state.admin();
         if admin.has(AdminFlags::MAINT) {
@@ -462,14 +463,18 @@ impl Source<'_> {
             let plain = if admin.has(AdminFlags::DRAIN) { "DRAIN" } else { "no check" };
             return plain.to_owned();
         }
-        let count = self.live.server(checked.id).check_health.load(std::sync::atomic::Ordering::Relaxed);
+        let count = self.live.server(checked.id).check_health.load(Relaxed);
         let (rise, fall) = (checked.check.rise(), checked.check.fall());
         let partial = |word: &str, at: u32, of: u32| {
             if at == of || at == 0 { word.to_owned() } else { format!("{word} {at}/{of}") }
         };
+        let agent = checked.check.agent == Some(true);
+        let refused = agent && self.live.server(checked.id).agent_health.load(Relaxed) == 0;
         match state.status() {
+            ServerStatus::Stopped if refused => "DOWN (agent)".to_owned(),
             ServerStatus::Stopped => partial("DOWN", count, rise),
-            _ if admin.has(AdminFlags::DRAIN) || state.weight() == 0 => "DRAIN".to_owned(),
+            _ if admin.has(AdminFlags::DRAIN) && agent => "DRAIN (agent)".to_owned(),
+            _ if admin.has(AdminFlags::DRAIN) => "DRAIN".to_owned(),
             ServerStatus::Stopping => partial("NOLB", (count + 1).saturating_sub(rise), fall),
             _ => partial("UP", (count + 1).saturating_sub(rise), fall),
         }
