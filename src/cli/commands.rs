@@ -1,12 +1,15 @@
 //! The commands.
 
 use std::fmt::Write;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
-use super::{Context, Level, counters, info, server_lists, servers, stat, vars};
+use super::sink::{Gone, Sink};
+use super::{Context, Level, counters, info, server_lists, servers, stat, tables, vars};
 use crate::proxy::{Proxy, Server};
 
 /// State of a session.
@@ -37,18 +40,22 @@ pub enum Mode {
 }
 
 /// What happens after a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The next command.
     Continue,
     /// The end of the session.
     Quit,
+    /// The rest of the answer: it comes in pieces, or from other threads.
+    Job(Job),
 }
+
+/// Writes the rest of an answer.
+pub type Job = Box<dyn FnOnce(Sink) -> Pin<Box<dyn Future<Output = Result<(), Gone>>>>>;
 
 /// What a command gets.
 pub struct Call<'a> {
     /// Everything it can reach.
-    pub cx: &'a Context,
+    pub cx: &'a Arc<Context>,
     /// The session.
     pub state: &'a mut State,
     /// The words behind the command's own.
@@ -176,6 +183,27 @@ pub const COMMANDS: &[Command] = &[
         "list the maps, or the entries of one",
         Level::User,
         |c| patterns::show(c, Kind::Map),
+    ),
+    entry(
+        &["clear", "table"],
+        "clear table <table> [<filter> | key <key> | ptr <ptr>]",
+        "remove entries of a stick table: all, those that match, or one",
+        Level::Operator,
+        tables::clear,
+    ),
+    entry(
+        &["set", "table"],
+        "set table <table> {key <key> | ptr <ptr>} [data.<type> <value>]*",
+        "create an entry of a stick table, or change its data",
+        Level::Operator,
+        tables::set,
+    ),
+    entry(
+        &["show", "table"],
+        "show table [<table> [<filter> | key <key> | ptr <ptr>]]",
+        "list the stick tables, or the entries of one; filters are data.<type> <op> <value>",
+        Level::User,
+        tables::show,
     ),
     entry(
         &["clear", "counters", "all"],
@@ -357,7 +385,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Run one command.
 pub fn run(
-    cx: &Context,
+    cx: &Arc<Context>,
     state: &mut State,
     words: &[String],
     payload: Option<&str>,

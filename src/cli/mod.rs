@@ -12,8 +12,10 @@ mod server_checks;
 mod server_lists;
 mod servers;
 mod session;
+mod sink;
 mod socket;
 mod stat;
+mod tables;
 mod vars;
 
 pub use context::{Context, ProcessFacts};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::commands::{self, Mode, Next, State};
 use super::line::{self, Target};
+use super::sink::Sink;
 use super::{Context, Level};
 use crate::net::{Listener, Socket};
 use crate::runtime;
@@ -17,8 +18,6 @@ const LINE_MAX: usize = 16 << 10;
 const PAYLOAD_MAX: usize = 1 << 20;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
 const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
-/// Bytes that may wait for a slow reader before the session waits for it.
-const OUTPUT_LOW_WATER: usize = 1 << 20;
 /// Wait for a free place when `stats maxconn` sessions are open.
 const FULL_WAIT: Duration = Duration::from_millis(50);
 
@@ -36,7 +35,7 @@ pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
         let place = Place(open.clone());
         let context = context.clone();
         runtime::spawn(async move {
-            session(&socket, level, &context).await;
+            session(Rc::new(socket), level, &context).await;
             drop(place);
         });
     }
@@ -116,20 +115,20 @@ impl Input {
     }
 }
 
-async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
+async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
     let mut state =
         State { level, mode: Mode::Single, timed: false, timeout: context.timeout, experimental: false };
     let mut input = Input::default();
     loop {
-        let line = match input.line(socket, state.timeout, LINE_MAX).await {
+        let line = match input.line(&socket, state.timeout, LINE_MAX).await {
             Read::Line(line) => line,
-            Read::TooLong => return refuse(socket, TOO_LONG, state.timeout).await,
+            Read::TooLong => return refuse(&socket, TOO_LONG, state.timeout).await,
             Read::End => return,
         };
         let (line, payload) = match line::payload_mark(&line) {
-            Some((head, mark)) => match input.payload(socket, &state, mark).await {
+            Some((head, mark)) => match input.payload(&socket, &state, mark).await {
                 Read::Line(payload) => (head.to_owned(), Some(payload)),
-                Read::TooLong => return refuse(socket, PAYLOAD_TOO_LONG, state.timeout).await,
+                Read::TooLong => return refuse(&socket, PAYLOAD_TOO_LONG, state.timeout).await,
                 Read::End => return,
             },
             None => (line, None),
@@ -156,21 +155,27 @@ async fn session(socket: &Socket, level: Level, context: &Arc<Context>) {
                     Next::Continue
                 }
             };
-            if next == Next::Quit {
-                break;
+            match next {
+                Next::Quit => break,
+                Next::Continue => end_answer_from(&mut out, from),
+                Next::Job(job) => {
+                    let sink = Sink::new(socket.clone(), state.timeout);
+                    if sink.put(&mut out).await.is_err() || job(sink).await.is_err() {
+                        return;
+                    }
+                    out.push('\n');
+                    next = Next::Continue;
+                }
             }
-            end_answer_from(&mut out, from);
         }
-        if state.mode == Mode::Prompt && next != Next::Quit {
+        if state.mode == Mode::Prompt && !matches!(next, Next::Quit) {
             out.push_str(&prompt(&state, context));
         }
-        socket.send(out.into_bytes());
         // A large answer must not pile up for a reader that does not read.
-        let sent = std::future::poll_fn(|cx| socket.poll_sent(cx, OUTPUT_LOW_WATER));
-        if !matches!(runtime::timeout_at(runtime::now() + state.timeout, sent).await, Some(Ok(()))) {
+        if Sink::new(socket.clone(), state.timeout).put(&mut out).await.is_err() {
             return;
         }
-        if state.mode == Mode::Single || next == Next::Quit {
+        if state.mode == Mode::Single || matches!(next, Next::Quit) {
             let _ = runtime::timeout_at(runtime::now() + state.timeout, socket.flushed()).await;
             return;
         }

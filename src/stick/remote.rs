@@ -22,6 +22,11 @@ pub struct RateParts {
 }
 
 impl Table {
+    /// Records that were ever used: numbers below this may hold entries.
+    pub fn records(&self) -> u32 {
+        u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema().size)
+    }
+
     /// The live entry in that record, if there is one. The record may hold another key than a moment ago.
     pub fn at_record(&self, record: u32, now: Mono) -> Option<Entry<'_>> {
         if record >= self.schema().size {
@@ -36,12 +41,16 @@ impl Table {
 
     /// The first live entry in that record or a later one, with its record.
     pub fn from_record(&self, record: u32, now: Mono) -> Option<(u32, Entry<'_>)> {
-        let end = u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema().size);
-        (record..end).find_map(|r| Some((r, self.at_record(r, now)?)))
+        (record..self.records()).find_map(|r| Some((r, self.at_record(r, now)?)))
     }
 }
 
 impl Entry<'_> {
+    /// The number of its record: the same as long as the entry lives.
+    pub fn record(&self) -> u32 {
+        self.rec()
+    }
+
     /// A rate's parts.
     pub fn rate_parts(&self, slot: Slot, now: Mono) -> RateParts {
         debug_assert_eq!(slot.class, DataClass::Rate);
