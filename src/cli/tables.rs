@@ -22,7 +22,7 @@ const LOOK: u32 = 2048;
 #[derive(Debug)]
 struct Filter {
     slot: Slot,
-    op: fn(Ordering) -> bool,
+    op: Operator,
     value: i64,
 }
 
@@ -40,7 +40,9 @@ enum Which {
     Record(Option<u32>),
 }
 
-const OPERATORS: [(&str, fn(Ordering) -> bool); 6] = [
+type Operator = fn(Ordering) -> bool;
+
+const OPERATORS: [(&str, Operator); 6] = [
     ("eq", Ordering::is_eq),
     ("ne", Ordering::is_ne),
     ("le", Ordering::is_le),
