@@ -59,8 +59,9 @@ impl TableView for Table {
         Some(cursor + 1)
     }
 
-    fn learn(&self, entry: &Entry, _: Mono) {
+    fn learn(&self, entry: &Entry, _: Mono) -> bool {
         self.entries.lock().expect("no panic holds it").insert(entry.key.clone(), (0, entry.clone()));
+        true
     }
 }
 

@@ -31,8 +31,9 @@ impl TableView for Table {
         None
     }
 
-    fn learn(&self, entry: &Entry, _: Mono) {
+    fn learn(&self, entry: &Entry, _: Mono) -> bool {
         self.learned.lock().expect("one thread").push(entry.clone());
+        true
     }
 }
 

@@ -22,6 +22,11 @@ pub struct SendCache {
 }
 
 impl SendCache {
+    /// The names, by slot.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.slots
+    }
+
     /// Append `name` as a dictionary value: its id, and the string the first time.
     pub fn put(&mut self, name: Option<&Arc<str>>, out: &mut Vec<u8>) {
         let Some(name) = name.filter(|n| n.len() <= STRING_MAX_BYTES) else {
@@ -65,6 +70,11 @@ pub struct ReceiveCache {
 }
 
 impl ReceiveCache {
+    /// The names, by slot.
+    pub fn names(&self) -> &[Option<Arc<str>>] {
+        &self.slots
+    }
+
     /// Read one dictionary value; `None` when the entry has none.
     pub fn get(&mut self, input: &mut &[u8]) -> Result<Option<Arc<str>>, DecodeError> {
         let mut value = varint::get_bytes(input)?;

@@ -104,7 +104,8 @@ impl Entry {
         self.key.extend_from_slice(key);
         self.fields.clear();
         for d in remote.data() {
-            let wanted = local.find(d.data).filter(|l| d.data.is_learned() && l.matches(d));
+            let wanted =
+                local.find(d.data).filter(|l| (d.data.is_learned() || local.learns_all) && l.matches(d));
             for index in 0..d.elements {
                 let value = decode_value(d, input, dict)?;
                 if wanted.is_some_and(|l| index < l.elements) {

@@ -147,6 +147,12 @@ pub enum CloseReason {
     /// Nothing came for longer than a live peer stays silent.
     #[error("peer sent nothing, not even a heartbeat")]
     Silent,
+    /// It never confirmed the end of a lesson.
+    #[error("peer never confirmed what it was taught")]
+    Unconfirmed,
+    /// We are stopping.
+    #[error("stopping")]
+    Stopping,
     /// A newer session with the same peer took over.
     #[error("replaced by a newer session with the same peer")]
     Replaced,

@@ -4,6 +4,7 @@
 //! all others are incremental. Live updates go out in batches, and a table's next batch waits for the acknowledgement
 //! of the one before: an entry that changes all the time is in flight once, and every batch carries its newest state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dict::{ReceiveCache, SendCache};
@@ -17,6 +18,8 @@ use crate::base::time::Mono;
 
 /// A peer that does not acknowledge a batch within this gets the next one all the same.
 const ACK_WAIT: Duration = Duration::from_secs(1);
+/// A peer that does not confirm the end of a lesson within this is not one that can be taught.
+pub const CONFIRM_MAX: Duration = Duration::from_secs(60);
 
 /// Entries with longer keys stay at home: their messages could exceed what a peer takes.
 const KEY_MAX_BYTES: u32 = 8 * 1024;
@@ -33,6 +36,8 @@ struct Lane {
     sent_id: u32,
     /// Update id last acknowledged.
     acked_id: u32,
+    /// Where the batch at hand ends, and the update id before it, until all of it is sent.
+    batch: Option<(u64, u32)>,
     /// When an unacknowledged batch is given up on.
     ack_deadline: Option<Mono>,
     /// The peer's number and definition of this table, when they can be exchanged.
@@ -61,7 +66,35 @@ enum Lesson {
         cursor: u64,
     },
     /// The end was said; the peer's confirmation is to come. Live updates wait for it.
-    AwaitConfirm,
+    AwaitConfirm {
+        until: Mono,
+    },
+}
+
+/// What a table's peers may know about an exchange, for `show peers`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneState {
+    /// The peer's number of the table, 0 before it has said one.
+    pub remote_id: u64,
+    /// The data types that the peer defined, a bit each.
+    pub remote_data: u64,
+    /// Update id that the peer has acknowledged last.
+    pub last_acked: u32,
+    /// Update id sent last.
+    pub last_pushed: u32,
+    /// Update id received last.
+    pub last_get: u32,
+    /// Local changes up to this position were sent.
+    pub position: u64,
+}
+
+/// How much may be sent by one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Bytes in the output, about.
+    pub bytes: usize,
+    /// Updates.
+    pub updates: usize,
 }
 
 /// See the module's head.
@@ -71,6 +104,10 @@ pub struct Exchange {
     incoming: Incoming,
     /// The table that the peer holds for the current one of our updates.
     outgoing: Option<usize>,
+    /// The peer's table that our last update was for.
+    last_incoming: Option<usize>,
+    /// Only the entries of this shard go to the peer: its number from 1, and how many there are.
+    shard: Option<(u32, u32)>,
     lesson: Lesson,
     owes_confirm: bool,
     timed: bool,
@@ -86,6 +123,8 @@ impl Exchange {
             lanes: tables.iter().map(|_| Lane::default()).collect(),
             incoming: Incoming::Undefined,
             outgoing: None,
+            last_incoming: None,
+            shard: None,
             lesson: Lesson::None,
             owes_confirm: false,
             timed: true,
@@ -114,8 +153,46 @@ impl Exchange {
         self.timed = timed;
     }
 
+    /// Send the entries of one shard only.
+    pub fn set_shard(&mut self, shard: Option<(u32, u32)>) {
+        self.shard = shard;
+    }
+
+    /// For each table.
+    pub fn states(&self) -> impl Iterator<Item = LaneState> + '_ {
+        self.lanes.iter().map(|l| LaneState {
+            remote_id: l.remote.as_ref().map_or(0, |(id, _)| *id),
+            remote_data: l.remote.as_ref().map_or(0, |(_, spec)| spec.data_bits()),
+            last_acked: l.acked_id,
+            last_pushed: l.sent_id,
+            last_get: l.received_id,
+            position: l.sent_position,
+        })
+    }
+
+    /// The tables that the last updates were for: the one sent, the one received.
+    pub fn last_tables(&self) -> (Option<usize>, Option<usize>) {
+        (self.outgoing, self.last_incoming)
+    }
+
+    /// Whether a lesson is being given, or its confirmation awaited.
+    pub fn is_teaching(&self) -> bool {
+        self.lesson != Lesson::None
+    }
+
+    /// The names in both dictionary caches, by slot: sent, received.
+    pub fn dictionaries(&self) -> (Vec<Arc<str>>, Vec<Option<Arc<str>>>) {
+        (self.send_dict.names().to_vec(), self.receive_dict.names().to_vec())
+    }
+
     pub fn deadline(&self) -> Mono {
-        self.lanes.iter().filter_map(|l| l.ack_deadline).min().unwrap_or(Mono::NEVER)
+        let lesson = if let Lesson::AwaitConfirm { until } = self.lesson { until } else { Mono::NEVER };
+        self.lanes.iter().filter_map(|l| l.ack_deadline).fold(lesson, Mono::min)
+    }
+
+    /// The peer was to confirm a lesson and did not.
+    pub fn is_unconfirmed(&self, now: Mono) -> bool {
+        matches!(self.lesson, Lesson::AwaitConfirm { until } if now >= until)
     }
 
     pub fn on_timer(&mut self, now: Mono) {
@@ -130,13 +207,14 @@ impl Exchange {
         for (lane, table) in self.lanes.iter_mut().zip(tables) {
             // What changes from here on is a live update after the lesson.
             lane.sent_position = table.position();
+            lane.batch = None;
             lane.ack_deadline = None;
         }
         self.lesson = Lesson::Running { table: 0, cursor: 0 };
     }
 
     pub fn lesson_confirmed(&mut self) -> bool {
-        let awaited = self.lesson == Lesson::AwaitConfirm;
+        let awaited = matches!(self.lesson, Lesson::AwaitConfirm { .. });
         if awaited {
             self.lesson = Lesson::None;
             for lane in &mut self.lanes {
@@ -167,6 +245,7 @@ impl Exchange {
             let same = tables[at].spec().same_keys(&spec);
             self.lanes[at].remote = same.then_some((id, spec));
             if same {
+                self.last_incoming = Some(at);
                 self.incoming = Incoming::Table(at);
             }
         }
@@ -221,8 +300,7 @@ impl Exchange {
         self.entry.expire_ms = expire_ms;
         lane.received_id = id;
         lane.owes_ack = true;
-        table.learn(&self.entry, now);
-        Ok(true)
+        Ok(table.learn(&self.entry, now))
     }
 
     /// Append what may be sent. Returns whether there is more right now.
@@ -232,25 +310,30 @@ impl Exchange {
         now: Mono,
         up_to_date: bool,
         out: &mut Vec<u8>,
-        max_bytes: usize,
+        budget: Budget,
         sent: &mut u64,
     ) -> bool {
         self.put_acks(out);
         if std::mem::take(&mut self.owes_confirm) {
             out.extend(Control::ResyncConfirm.bytes());
         }
-        match self.lesson {
-            Lesson::AwaitConfirm => false,
-            Lesson::None => self.poll_live(tables, now, out, max_bytes, sent),
+        let before = *sent;
+        let mut room = Room { budget, updates: 0 };
+        let more = match self.lesson {
+            Lesson::AwaitConfirm { .. } => false,
+            Lesson::None => self.poll_live(tables, now, out, &mut room),
             Lesson::Running { table, cursor } => {
-                self.lesson = self.poll_lesson(tables, now, (table, cursor), out, max_bytes, sent);
-                if self.lesson == Lesson::AwaitConfirm {
+                self.lesson = self.poll_lesson(tables, now, (table, cursor), out, &mut room);
+                let ended = matches!(self.lesson, Lesson::AwaitConfirm { .. });
+                if ended {
                     let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
                     out.extend(end.bytes());
                 }
-                self.lesson != Lesson::AwaitConfirm
+                !ended
             }
-        }
+        };
+        *sent = before + room.updates as u64;
+        more
     }
 
     fn put_acks(&mut self, out: &mut Vec<u8>) {
@@ -270,11 +353,10 @@ impl Exchange {
         now: Mono,
         (mut table, mut cursor): (usize, u64),
         out: &mut Vec<u8>,
-        max_bytes: usize,
-        sent: &mut u64,
+        room: &mut Room,
     ) -> Lesson {
         while let Some(view) = tables.get(table) {
-            if out.len() >= max_bytes {
+            if room.is_full(out) {
                 return Lesson::Running { table, cursor };
             }
             self.entry.clear();
@@ -285,29 +367,21 @@ impl Exchange {
             cursor = next;
             // The peer must end up with the time the entry really has left.
             self.put_update(table, view.as_ref(), self.timed, out);
-            *sent += 1;
+            room.updates += 1;
         }
-        Lesson::AwaitConfirm
+        Lesson::AwaitConfirm { until: now + CONFIRM_MAX }
     }
 
-    fn poll_live(
-        &mut self,
-        tables: &Tables,
-        now: Mono,
-        out: &mut Vec<u8>,
-        max_bytes: usize,
-        sent: &mut u64,
-    ) -> bool {
+    fn poll_live(&mut self, tables: &Tables, now: Mono, out: &mut Vec<u8>, room: &mut Room) -> bool {
         for (at, view) in tables.iter().enumerate() {
-            if self.lanes.get(at).is_none_or(|l| l.ack_deadline.is_some_and(|d| now < d)) {
+            let Some(lane) = self.lanes.get_mut(at) else { continue };
+            if lane.ack_deadline.is_some_and(|d| now < d) {
                 continue;
             }
             // Changes after this one are the next batch's: a hot entry must not come round twice.
-            let end = view.position();
-            let mut any = false;
+            let (end, id_before) = *lane.batch.get_or_insert_with(|| (view.position(), lane.sent_id));
             while self.lanes[at].sent_position < end {
-                if out.len() >= max_bytes {
-                    self.end_batch(at, any, now);
+                if room.is_full(out) {
                     return true;
                 }
                 self.entry.clear();
@@ -318,24 +392,26 @@ impl Exchange {
                 }
                 self.lanes[at].sent_position = position;
                 self.put_update(at, view.as_ref(), false, out);
-                any = true;
-                *sent += 1;
+                room.updates += 1;
             }
-            self.end_batch(at, any, now);
+            let lane = &mut self.lanes[at];
+            lane.batch = None;
+            if lane.sent_id != id_before {
+                lane.ack_deadline = Some(now + ACK_WAIT);
+            }
         }
         false
-    }
-
-    fn end_batch(&mut self, at: usize, any: bool, now: Mono) {
-        if any {
-            self.lanes[at].ack_deadline = Some(now + ACK_WAIT);
-        }
     }
 
     /// Append the entry at hand as an update of table `at`, and the table's definition when the peer's current table
     /// is another.
     fn put_update(&mut self, at: usize, view: &dyn TableView, timed: bool, out: &mut Vec<u8>) {
         if view.spec().key_len > KEY_MAX_BYTES {
+            return;
+        }
+        if let Some((own, all)) = self.shard
+            && shard_of(&view.spec().name, &self.entry.key, all) != own
+        {
             return;
         }
         let absolute = self.outgoing != Some(at);
@@ -364,4 +440,23 @@ impl Exchange {
         };
         wire::put_table(out, kind, &self.body);
     }
+}
+
+/// What one call has used of its budget.
+struct Room {
+    budget: Budget,
+    updates: usize,
+}
+
+impl Room {
+    fn is_full(&self, out: &[u8]) -> bool {
+        out.len() >= self.budget.bytes || self.updates >= self.budget.updates
+    }
+}
+
+/// The shard of a key, from 1.
+fn shard_of(table: &str, key: &[u8], shards: u32) -> u32 {
+    let seed = xxhash_rust::xxh64::xxh64(table.as_bytes(), 0);
+    let hash = xxhash_rust::xxh64::xxh64(key, seed);
+    1 + (hash % u64::from(shards.max(1))) as u32
 }

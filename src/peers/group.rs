@@ -83,19 +83,21 @@ impl Group {
     /// The members of a section at the start of the process. `predecessor`: an old process of ours is there and may
     /// teach us. `seed` feeds the random delays.
     pub fn new(members: &Members, predecessor: bool, seed: u64, now: Mono) -> Group {
+        let until = now + RESYNC_WAIT;
+        // A process before us knows most, and is asked before anybody else is called.
+        let call_at = if predecessor { until } else { now };
         let peers = members.all.iter().map(|name| {
             let local = *name == members.local;
             Peer {
                 name: name.clone(),
                 local,
                 session: None,
-                call_at: if local { Mono::NEVER } else { now },
+                call_at: if local { Mono::NEVER } else { call_at },
                 minor: MINOR,
                 positions: Vec::new(),
                 partial: false,
             }
         });
-        let until = now + RESYNC_WAIT;
         Group {
             peers: peers.collect(),
             resync: if predecessor {
@@ -221,6 +223,10 @@ impl Group {
     /// Session `id` said that its peer has pushed all it knows.
     pub fn learned(&mut self, id: SessionId, complete: bool, now: Mono) {
         if complete {
+            if matches!(self.resync, Resync::AwaitLocal { .. }) {
+                let waiting = self.peers.iter_mut().filter(|p| p.call_at != Mono::NEVER);
+                waiting.for_each(|p| p.call_at = p.call_at.min(now));
+            }
             self.done();
             return;
         }
@@ -363,6 +369,22 @@ mod tests {
         g.learned(21, true, at(10));
         assert_eq!(actions(&mut g), [Action::UpToDate]);
         assert!(g.is_up_to_date());
+    }
+
+    #[test]
+    fn others_are_called_when_the_predecessor_has_taught() {
+        let mut g = group(true);
+        g.on_timer(T);
+        assert_eq!(actions(&mut g), []);
+        g.established(0, 1, T);
+        g.learned(1, true, at(1));
+        g.on_timer(at(1));
+        let call = |peer| Action::Connect { peer, minor: 1 };
+        assert_eq!(actions(&mut g), [Action::UpToDate, call(1), call(2)]);
+        // Or when it does not come.
+        let mut g = group(true);
+        g.on_timer(at(5));
+        assert_eq!(actions(&mut g), [call(1), call(2)]);
     }
 
     #[test]

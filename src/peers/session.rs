@@ -2,10 +2,11 @@
 //! in [`super::exchange`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{CloseReason, DecodeError, Status};
-use super::exchange::Exchange;
+use super::exchange::{Budget, Exchange, LaneState};
 use super::handshake::{self, Members};
 use super::view::Tables;
 use super::wire::{self, Control, Message, TableMessage};
@@ -208,6 +209,9 @@ impl Session {
                     self.send_control(Control::Heartbeat);
                 }
                 self.exchange.on_timer(now);
+                if self.exchange.is_unconfirmed(now) {
+                    self.close(CloseReason::Unconfirmed);
+                }
             }
             State::AwaitHello { .. } | State::AwaitStatus { .. } => {
                 if now >= self.deadline {
@@ -358,17 +362,46 @@ impl Session {
     /// Append what is to be sent, until `out` holds about `max_bytes`. To be called after input, after the timer, when
     /// a table has changed and when the connection takes more. Returns whether there is more right now.
     pub fn poll_output(&mut self, tables: &Tables, now: Mono, out: &mut Vec<u8>, max_bytes: usize) -> bool {
+        self.poll_some(tables, now, out, Budget { bytes: max_bytes, updates: usize::MAX })
+    }
+
+    /// [`Session::poll_output`] with a limit for updates as well.
+    pub fn poll_some(&mut self, tables: &Tables, now: Mono, out: &mut Vec<u8>, budget: Budget) -> bool {
         let before = out.len();
         out.append(&mut self.control);
         let mut more = false;
         if self.is_open() {
             let up_to_date = self.up_to_date;
-            more =
-                self.exchange.poll(tables, now, up_to_date, out, max_bytes, &mut self.counters.updates_sent);
+            more = self.exchange.poll(tables, now, up_to_date, out, budget, &mut self.counters.updates_sent);
             if out.len() > before {
                 self.last_sent = now;
             }
         }
         more
+    }
+
+    /// Send the entries of one shard only: its number from 1, and how many there are.
+    pub fn set_shard(&mut self, shard: Option<(u32, u32)>) {
+        self.exchange.set_shard(shard);
+    }
+
+    /// For each table, where the exchange is.
+    pub fn lanes(&self) -> impl Iterator<Item = LaneState> + '_ {
+        self.exchange.states()
+    }
+
+    /// The tables that the last updates were for: the one sent, the one received.
+    pub fn last_tables(&self) -> (Option<usize>, Option<usize>) {
+        self.exchange.last_tables()
+    }
+
+    /// The names in both dictionary caches, by slot: sent, received.
+    pub fn dictionaries(&self) -> (Vec<Arc<str>>, Vec<Option<Arc<str>>>) {
+        self.exchange.dictionaries()
+    }
+
+    /// Whether a lesson is being given, or its confirmation awaited.
+    pub fn is_teaching(&self) -> bool {
+        self.exchange.is_teaching()
     }
 }

@@ -183,6 +183,8 @@ pub struct TableSpec {
     pub key_len: u32,
     /// Lifetime of entries in milliseconds, 0 for ever.
     pub expire_ms: u64,
+    /// Also data that are local facts (`conn_cur`) are taken from peers: the table is there to look at others'.
+    pub learns_all: bool,
     data: Vec<DataSpec>,
 }
 
@@ -191,12 +193,17 @@ impl TableSpec {
     pub fn new(name: &str, key: KeyType, key_len: u32, expire_ms: u64, mut data: Vec<DataSpec>) -> TableSpec {
         data.sort_by_key(|d| d.data);
         data.dedup_by_key(|d| d.data);
-        TableSpec { name: name.to_owned(), key, key_len, expire_ms, data }
+        TableSpec { name: name.to_owned(), key, key_len, expire_ms, learns_all: false, data }
     }
 
     /// The data types in wire order.
     pub fn data(&self) -> &[DataSpec] {
         &self.data
+    }
+
+    /// The data types as a bitfield.
+    pub fn data_bits(&self) -> u64 {
+        self.data.iter().fold(0, |bits, d| bits | 1 << d.data.number())
     }
 
     /// What is stored of `data`.
@@ -216,7 +223,7 @@ impl TableSpec {
         out.extend_from_slice(self.name.as_bytes());
         varint::put(out, self.key.number());
         varint::put(out, u64::from(self.key_len));
-        varint::put(out, self.data.iter().fold(0, |bits, d| bits | 1 << d.data.number()));
+        varint::put(out, self.data_bits());
         varint::put(out, self.expire_ms);
         for d in self.data.iter().filter(|d| d.data.has_parameters()) {
             varint::put(out, u64::from(d.data.number()));
@@ -255,7 +262,7 @@ impl TableSpec {
         for &d in DataType::ALL.iter().filter(|d| bits >> d.number() & 1 == 1) {
             data.push(Self::decode_data(d, input)?);
         }
-        Ok((id, Some(TableSpec { name: name.to_owned(), key, key_len, expire_ms, data })))
+        Ok((id, Some(TableSpec { name: name.to_owned(), key, key_len, expire_ms, learns_all: false, data })))
     }
 
     fn decode_key_len(key: KeyType, len: u64) -> Result<u32, DecodeError> {

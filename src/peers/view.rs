@@ -24,8 +24,8 @@ pub trait TableView: Send + Sync {
     fn next_entry(&self, cursor: u64, now: Mono, out: &mut Entry) -> Option<u64>;
 
     /// Take over what a peer says: create or overwrite the entry's `fields`, leave other data alone, and do not count
-    /// it as a local change.
-    fn learn(&self, entry: &Entry, now: Mono);
+    /// it as a local change. False when the table has no room for it.
+    fn learn(&self, entry: &Entry, now: Mono) -> bool;
 }
 
 /// The tables of a peers section; a table's place in the list is its number.

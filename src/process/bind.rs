@@ -38,12 +38,14 @@ pub struct Sockets {
     pub threads: Vec<Vec<Bound>>,
     /// The admin sockets, all served by the first thread.
     pub admin: Vec<AdminBound>,
+    /// The listeners of peers sections, by the section's position, all served by the first thread.
+    pub peers: Vec<(usize, OwnedFd)>,
 }
 
 impl Sockets {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.admin.len() + self.threads.iter().map(Vec::len).sum::<usize>()
+        self.admin.len() + self.peers.len() + self.threads.iter().map(Vec::len).sum::<usize>()
     }
 }
 
@@ -58,7 +60,8 @@ pub fn all(
     let global = snapshot.global.get::<GlobalConf>().cloned().unwrap_or_default();
     let reuseport = reuseport && !global.process.no_reuseport;
     let mut errors = Vec::new();
-    let mut sockets = Sockets { threads: (0..threads).map(|_| Vec::new()).collect(), admin: Vec::new() };
+    let no_sockets = (0..threads).map(|_| Vec::new()).collect();
+    let mut sockets = Sockets { threads: no_sockets, admin: Vec::new(), peers: Vec::new() };
     for conf in &snapshot.listeners {
         let px = snapshot.proxy(conf.proxy);
         if px.disabled {
@@ -73,6 +76,19 @@ pub fn all(
                 words(&error),
                 shown(&conf.addr)
             ));
+        }
+    }
+    for (at, section) in snapshot.peers.iter().enumerate().filter(|(_, s)| s.is_active()) {
+        let Some(listen) = &section.listen else { continue };
+        match Listener::open(&listen.addr, &BindOpts { no_reuseport: !reuseport, ..listen.opts.clone() }) {
+            Ok(fd) => sockets.peers.push((at, fd)),
+            Err(error) => errors.push(format!(
+                "Binding {} for peers section {}: cannot bind socket ({}) for [{}]",
+                place(listen.loc, sources),
+                section.name,
+                words(&error),
+                listen.addr
+            )),
         }
     }
     for conf in admin {

@@ -58,7 +58,8 @@ fn one(line: impl Into<String>) -> Vec<String> {
 
 fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
-    if snapshot.listeners.is_empty() && admin.is_empty() {
+    let peers = snapshot.peers.iter().any(|p| p.is_active());
+    if snapshot.listeners.is_empty() && admin.is_empty() && !peers {
         return Err(one(
             "startup : nothing to listen on: no enabled proxy has a 'bind' line, and there is no 'stats socket'",
         ));
@@ -191,6 +192,13 @@ fn launch(
     let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
     let dealers = Arc::new(AtomicUsize::new(dealers));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
+    let prepared = crate::peers::prepare(
+        &shared.snapshot.peers,
+        &shared.snapshot.tables,
+        &shared.stick,
+        facts.threads,
+    );
+    let mut peers = Some((prepared, sockets.peers));
     let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();
@@ -204,6 +212,7 @@ fn launch(
             dealers: dealers.clone(),
             loads: loads.clone(),
             admin_context: context.clone(),
+            peers: peers.take(),
             demo: demo.take(),
         };
         joins.push(spawn(builder, start, cpus).map_err(|e| one(format!("cannot start a thread: {e}")))?);

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use super::bind::{AdminBound, Bound};
 use super::demo;
-use crate::cli;
+use crate::{cli, peers};
 use crate::net::{Listener, SockAddr, Socket};
 use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
@@ -37,6 +38,8 @@ pub struct Start {
     pub loads: Arc<[Load]>,
     /// What the admin sockets' commands act on.
     pub admin_context: Arc<cli::Context>,
+    /// The peers sections and their listeners, on the thread that runs them.
+    pub peers: Option<(Vec<peers::Prepared>, Vec<(usize, OwnedFd)>)>,
     /// The demonstration's servers.
     pub demo: Option<demo::Servers>,
 }
@@ -65,7 +68,7 @@ struct Local {
 impl Local {
     /// Nothing is left to do on this thread.
     fn is_over(&self) -> bool {
-        let idle = self.sessions() == 0 && self.listening.get() == 0;
+        let idle = self.sessions() == 0 && self.listening.get() == 0 && peers::is_over();
         // Another thread may still deal a connection to this one.
         self.halted.get() || (self.stopping.get() && idle && self.dealers.load(SeqCst) == 0)
     }
@@ -108,6 +111,7 @@ pub fn stop() {
     with_local(|local| {
         local.stopping.set(true);
         local.worker.stop();
+        peers::stop();
         local.changed.notify_all();
     });
 }
@@ -165,12 +169,21 @@ pub async fn run(start: Start) {
     for bound in start.admin {
         runtime::spawn(admin(start.admin_context.clone(), bound));
     }
+    if let Some((prepared, listeners)) = start.peers {
+        let local = Rc::downgrade(&local);
+        peers::start(prepared, listeners, move || {
+            if let Some(local) = local.upgrade() {
+                local.changed.notify_all();
+            }
+        });
+    }
     if let Some(servers) = start.demo {
         servers.spawn(&start.admin_context);
     }
     while !local.is_over() {
         local.changed.notified().await;
     }
+    peers::forget();
     crate::log::flush();
     LOCAL.set(None);
 }

@@ -63,8 +63,9 @@ impl TableView for MemoryTable {
         Some(cursor + 1)
     }
 
-    fn learn(&self, entry: &Entry, _: Mono) {
+    fn learn(&self, entry: &Entry, _: Mono) -> bool {
         let mut inner = self.inner.lock().expect("no panic holds it");
         inner.entries.insert(entry.key.clone(), (0, entry.clone()));
+        true
     }
 }
