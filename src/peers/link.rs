@@ -13,7 +13,7 @@ use super::group::SessionId;
 use super::section::Section;
 use super::session::{Event, Session};
 use crate::log::Level;
-use crate::net::{RecvBuf, Socket, SockAddr};
+use crate::net::{RecvBuf, SockAddr, Socket};
 use crate::runtime::{self, Notify, Timer};
 
 /// Bytes that are made for sending at once.
@@ -98,7 +98,13 @@ impl Link {
 }
 
 /// A session on a connection that we opened.
-pub(super) async fn run_client(section: &Rc<Section>, link: &Rc<Link>, socket: Socket, peer: usize, minor: u32) {
+pub(super) async fn run_client(
+    section: &Rc<Section>,
+    link: &Rc<Link>,
+    socket: Socket,
+    peer: usize,
+    minor: u32,
+) {
     let session = {
         let group = section.group.borrow();
         let mut session = Session::client(
@@ -236,7 +242,8 @@ fn established(section: &Rc<Section>, link: &Rc<Link>, name: &str) {
     let Some(peer) = group.find(name) else { return };
     link.peer.set(Some(peer));
     let member = &section.conf.members[peer];
-    let shard = (member.shard > 0 && peer != section.conf.local).then_some((member.shard, section.conf.shards));
+    let shard =
+        (member.shard > 0 && peer != section.conf.local).then_some((member.shard, section.conf.shards));
     link.with_session(|s| {
         s.resume(group.positions(peer));
         s.set_shard(shard);

@@ -118,7 +118,11 @@ pub fn with_sections<R>(f: impl FnOnce(&[Rc<Section>]) -> R) -> R {
 
 /// Starts the sections on this thread. `listeners` are the sockets of their local members, by the sections' positions.
 /// `on_over` is called when a section that was stopped needs the thread no longer.
-pub fn start(prepared: Vec<Prepared>, listeners: Vec<(usize, OwnedFd)>, on_over: impl Fn() + Clone + 'static) {
+pub fn start(
+    prepared: Vec<Prepared>,
+    listeners: Vec<(usize, OwnedFd)>,
+    on_over: impl Fn() + Clone + 'static,
+) {
     let sections: Vec<Rc<Section>> =
         prepared.into_iter().map(|p| Section::new(p, Box::new(on_over.clone()))).collect();
     SECTIONS.set(sections.clone());

@@ -192,12 +192,8 @@ fn launch(
     let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
     let dealers = Arc::new(AtomicUsize::new(dealers));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
-    let prepared = crate::peers::prepare(
-        &shared.snapshot.peers,
-        &shared.snapshot.tables,
-        &shared.stick,
-        facts.threads,
-    );
+    let prepared =
+        crate::peers::prepare(&shared.snapshot.peers, &shared.snapshot.tables, &shared.stick, facts.threads);
     let mut peers = Some((prepared, sockets.peers));
     let mut admin = Some(sockets.admin);
     let mut demo = demo;

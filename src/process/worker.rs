@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use super::bind::{AdminBound, Bound};
 use super::demo;
-use crate::{cli, peers};
 use crate::net::{Listener, SockAddr, Socket};
 use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
 use crate::stream::termination::Cause;
 use crate::stream::{self, Shared, Worker};
+use crate::{cli, peers};
 
 /// What a thread is started with.
 pub struct Start {
