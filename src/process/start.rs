@@ -14,7 +14,7 @@ use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
 use super::load::Ready;
-use super::worker::{self, Load, Start};
+use super::worker::{self, Load, Peers, Start};
 use super::{daemon, limits, messages, privileges, version};
 use crate::acl::PatternLists;
 use crate::cli;
@@ -194,7 +194,7 @@ fn launch(
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
     let prepared =
         crate::peers::prepare(&shared.snapshot.peers, &shared.snapshot.tables, &shared.stick, facts.threads);
-    let mut peers = Some((prepared, sockets.peers));
+    let mut peers = Some(Peers { sections: prepared, listeners: sockets.peers });
     let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();

@@ -39,9 +39,17 @@ pub struct Start {
     /// What the admin sockets' commands act on.
     pub admin_context: Arc<cli::Context>,
     /// The peers sections and their listeners, on the thread that runs them.
-    pub peers: Option<(Vec<peers::Prepared>, Vec<(usize, OwnedFd)>)>,
+    pub peers: Option<Peers>,
     /// The demonstration's servers.
     pub demo: Option<demo::Servers>,
+}
+
+/// The peers sections, and their listeners by the section's position.
+pub struct Peers {
+    /// The sections.
+    pub sections: Vec<peers::Prepared>,
+    /// Position and socket.
+    pub listeners: Vec<(usize, OwnedFd)>,
 }
 
 /// How many connections run on a thread; on a cache line of its own.
@@ -169,9 +177,9 @@ pub async fn run(start: Start) {
     for bound in start.admin {
         runtime::spawn(admin(start.admin_context.clone(), bound));
     }
-    if let Some((prepared, listeners)) = start.peers {
+    if let Some(Peers { sections, listeners }) = start.peers {
         let local = Rc::downgrade(&local);
-        peers::start(prepared, listeners, move || {
+        peers::start(sections, listeners, move || {
             if let Some(local) = local.upgrade() {
                 local.changed.notify_all();
             }
