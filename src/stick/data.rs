@@ -148,6 +148,8 @@ impl DataType {
 pub struct Slot {
     /// Word of the record.
     pub(super) word: u32,
+    /// A count of what goes on now (`conn_cur`): each process has its own part of the word.
+    pub(super) split: bool,
     /// Behaviour.
     pub class: DataClass,
     /// Of rates, in milliseconds; 1 for others.

@@ -1,13 +1,17 @@
 //! Words of the segment: what they hold, and the lock-free lists of the index.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::fence;
 
 use super::Key;
+use super::atomics::fence;
 use super::schema::{KEY, META, NEXT};
 use super::table::Table;
 
-/// A record's first word: uses (24 bits), state (2), owning slab from 1 (10), version (28).
+/// Processes that use a table at once: one that serves, one that takes over from it, one that still finishes.
+pub(super) const PROCESSES: usize = 3;
+
+/// A record's first word: uses by each process (18 bits each), state (2), version (8; the count in the record's link
+/// extends it). Each process counts in a field of its own, so that what a killed one used can be given back exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meta(pub u64);
 
@@ -23,20 +27,39 @@ pub(super) enum State {
     Dead = 3,
 }
 
-const REFS: u64 = (1 << 24) - 1;
-const STATE: u32 = 24;
-const OWNER: u32 = 26;
-const VERSION: u32 = 36;
+const USES_BITS: u32 = 18;
+const USES: u64 = (1 << USES_BITS) - 1;
+const STATE: u32 = USES_BITS * PROCESSES as u32;
+const REFS: u64 = (1 << STATE) - 1;
+const VERSION: u32 = STATE + 2;
+const VERSIONS: u64 = 1 << (64 - VERSION);
 
 /// Slabs at most.
-pub(super) const SLABS_MAX: usize = (1 << (VERSION - OWNER)) - 2;
+pub(super) const SLABS_MAX: usize = 1022;
 
 impl Meta {
-    pub(super) fn new(version: u64, owner: usize, state: State, refs: u64) -> Meta {
-        Meta((version << VERSION) | ((owner as u64 + 1) << OWNER) | ((state as u64) << STATE) | refs)
+    pub(super) fn new(version: u64, state: State) -> Meta {
+        Meta((version << VERSION) | ((state as u64) << STATE))
     }
+    /// One use by that process.
+    pub(super) fn one(process: usize) -> u64 {
+        1 << (USES_BITS * process as u32)
+    }
+    /// The bits of that process's uses.
+    pub(super) fn field(process: usize) -> u64 {
+        USES << (USES_BITS * process as u32)
+    }
+    /// True when anybody uses it.
+    pub(super) fn used(self) -> bool {
+        self.0 & REFS != 0
+    }
+    /// Uses by all processes.
     pub(super) fn refs(self) -> u64 {
-        self.0 & REFS
+        (0..PROCESSES as u32).map(|p| (self.0 >> (USES_BITS * p)) & USES).sum()
+    }
+    /// No further use by that process can be counted.
+    pub(super) fn full(self, process: usize) -> bool {
+        self.0 & Meta::field(process) == Meta::field(process)
     }
     pub(super) fn state(self) -> State {
         match (self.0 >> STATE) & 3 {
@@ -45,10 +68,6 @@ impl Meta {
             2 => State::Live,
             _ => State::Dead,
         }
-    }
-    /// The owning slab; `None` for a record that never left the pool.
-    pub(super) fn owner(self) -> Option<usize> {
-        (((self.0 >> OWNER) as usize) & (SLABS_MAX + 1)).checked_sub(1)
     }
     pub(super) fn version(self) -> u64 {
         self.0 >> VERSION
@@ -60,21 +79,41 @@ impl Meta {
     pub(super) fn is_whole(self) -> bool {
         matches!(self.state(), State::Live | State::Building)
     }
-    pub(super) fn full(self) -> bool {
-        self.refs() == REFS
-    }
     pub(super) fn with(self, state: State) -> Meta {
         Meta((self.0 & !(3 << STATE)) | ((state as u64) << STATE))
-    }
-    pub(super) fn owned_by(self, slab: usize) -> Meta {
-        Meta(self.0 & !((SLABS_MAX as u64 + 1) << OWNER) | ((slab as u64 + 1) << OWNER))
     }
     pub(super) fn unused(self) -> Meta {
         Meta(self.0 & !REFS)
     }
     /// The same record with nothing in it, as its next incarnation.
-    pub(super) fn next(self, owner: usize, state: State) -> Meta {
-        Meta::new(self.version().wrapping_add(1) & ((1 << (64 - VERSION)) - 1), owner, state, 0)
+    pub(super) fn next(self, state: State) -> Meta {
+        Meta::new((self.version() + 1) & (VERSIONS - 1), state)
+    }
+}
+
+/// When an entry was last used (milliseconds, 48 bits), and which slab owns its record, from 1 (16); 0: none, it never
+/// left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Touched(pub u64);
+
+const OWNER_BITS: u32 = 16;
+const TOUCHED_MAX: u64 = (1 << (64 - OWNER_BITS)) - 1;
+
+impl Touched {
+    pub(super) fn new(ms: u64, owner: usize) -> Touched {
+        Touched((ms.min(TOUCHED_MAX) << OWNER_BITS) | (owner as u64 + 1))
+    }
+    pub(super) fn ms(self) -> u64 {
+        self.0 >> OWNER_BITS
+    }
+    pub(super) fn owner(self) -> Option<usize> {
+        (self.0 as usize & ((1 << OWNER_BITS) - 1)).checked_sub(1)
+    }
+    pub(super) fn at(self, ms: u64) -> Touched {
+        Touched((ms.min(TOUCHED_MAX) << OWNER_BITS) | (self.0 & ((1 << OWNER_BITS) - 1)))
+    }
+    pub(super) fn owned_by(self, owner: usize) -> Touched {
+        Touched::new(self.ms(), owner)
     }
 }
 
@@ -108,6 +147,8 @@ pub(super) struct Found {
     pub(super) head: Link,
     /// The live record with the key, and its first word.
     pub(super) hit: Option<(u32, Meta)>,
+    /// The record's link, which changes with each incarnation.
+    pub(super) link: Link,
 }
 
 /// What to look for.
@@ -127,7 +168,7 @@ impl Table {
             let mut link = Link(self.w(at).load(Acquire));
             let mut head = link;
             loop {
-                let Some(rec) = link.record() else { return Found { head, hit: None } };
+                let Some(rec) = link.record() else { return Found { head, hit: None, link } };
                 let base = self.record(rec);
                 let meta = Meta(self.w(base + META).load(Acquire));
                 let next = Link(self.w(base + NEXT).load(Acquire));
@@ -153,7 +194,7 @@ impl Table {
                     continue;
                 }
                 if same {
-                    return Found { head, hit: Some((rec, self.promote(base, meta))) };
+                    return Found { head, hit: Some((rec, self.promote(base, meta))), link: next };
                 }
                 at = base + NEXT;
                 link = next;
@@ -200,12 +241,16 @@ mod tests {
 
     #[test]
     fn words_keep_their_parts() {
-        let m = Meta::new(5, 7, State::Live, 3);
-        assert_eq!((m.version(), m.owner(), m.state(), m.refs()), (5, Some(7), State::Live, 3));
-        let m = m.owned_by(SLABS_MAX - 1).with(State::Dead).unused();
-        assert_eq!((m.version(), m.owner(), m.state(), m.refs()), (5, Some(SLABS_MAX - 1), State::Dead, 0));
-        assert_eq!(Meta::new((1 << 28) - 1, 0, State::Free, 0).next(1, State::Building).version(), 0);
-        assert_eq!(Meta(0).owner(), None);
+        let m = Meta(Meta::new(5, State::Live).0 + 3 * Meta::one(1) + Meta::one(2));
+        assert_eq!((m.version(), m.state(), m.refs(), m.used()), (5, State::Live, 4, true));
+        let m = Meta(m.with(State::Dead).0 & !Meta::field(1));
+        assert_eq!((m.version(), m.state(), m.refs(), m.unused().used()), (5, State::Dead, 1, false));
+        assert!(Meta(Meta::field(0)).full(0) && !Meta(Meta::field(0)).full(1));
+        assert_eq!(Meta::new(255, State::Free).next(State::Building).version(), 0);
+        let t = Touched::new(77, SLABS_MAX - 1);
+        assert_eq!((t.ms(), t.owner(), t.at(78).owner()), (77, Some(SLABS_MAX - 1), Some(SLABS_MAX - 1)));
+        assert_eq!((t.at(78).ms(), t.owned_by(3).owner(), t.owned_by(3).ms()), (78, Some(3), 77));
+        assert_eq!((Touched(0).owner(), Touched::new(u64::MAX, 0).owner()), (None, Some(0)));
         let l = Link(u64::MAX).lead(Some(9));
         assert_eq!((l.record(), l.marked()), (Some(9), false));
         assert_eq!(l.mark().record(), Some(9));

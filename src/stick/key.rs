@@ -1,10 +1,11 @@
 //! Keys: at most `len` bytes, compared as if padded with zeros.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
+
+use super::atomics::AtomicU64;
 
 /// Type of a table's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

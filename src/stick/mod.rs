@@ -17,7 +17,9 @@
 //!
 //! Lookups and updates do not allocate. Time is handed in.
 
+mod atomics;
 mod changes;
+mod current;
 mod data;
 mod dict;
 mod index;

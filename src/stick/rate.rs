@@ -4,11 +4,11 @@
 //! about and that period's count: even periods in the first, odd ones in the second. So entering a new period is the
 //! same single CAS as adding to the current one; there is no rotation that could be seen, or left, half done.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::freq::estimate;
 
+use super::atomics::AtomicU64;
 use super::remote::RateParts;
 
 fn split(word: u64) -> (u32, u32) {

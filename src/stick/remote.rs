@@ -33,7 +33,7 @@ impl Table {
             return None;
         }
         let meta = Meta(self.w(self.record(record) + META).load(Acquire));
-        if !meta.is_live() || (meta.refs() == 0 && self.expired(record, now)) {
+        if !meta.is_live() || (!meta.used() && self.expired(record, now)) {
             return None;
         }
         self.pin_found(record, meta)

@@ -116,6 +116,7 @@ impl Schema {
             if d.data == data && elem < d.elems {
                 return Some(Slot {
                     word: (word + data.words() * usize::from(elem)) as u32,
+                    split: data == DataType::ConnCur,
                     class: data.info().class,
                     period_ms: d.period_ms.max(1),
                 });

@@ -5,14 +5,14 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
 
 use crate::base::time::Mono;
 
-use super::index::{Meta, State, Want};
+use super::atomics::fence;
+use super::index::{Meta, PROCESSES, State, Touched, Want};
 use super::schema::{KEY, LINKS, META, NEXT, STAMPS, TOUCHED};
-use super::table::{Entry, H_POOL, Table, Writer, ms};
-use super::{Key, index::Link};
+use super::table::{Entry, H_POOL, H_PROCESSES, NS_PER_MS, Table, Writer, ms};
+use super::{DataType, Key, current, index::Link};
 
 /// Words of a slab's block: two cache lines, so that neighbours do not disturb each other.
 pub(super) const WORDS: usize = 16;
@@ -29,7 +29,8 @@ pub(super) const ZOMBIES: usize = 5;
 const OWNED: usize = 6;
 /// The slab that asks this one for records, plus 1.
 const WANTED: usize = 8;
-/// First of a chain of free records that another slab gave, plus 1.
+/// First of a chain of free records that another slab gave, plus 1 (32 bits); that slab, plus 1. The records are the
+/// giver's until they are accepted one by one, so that none is lost, whoever dies.
 const GIVEN: usize = 9;
 
 /// Records that are taken from the pool at once, at most.
@@ -49,8 +50,19 @@ impl Writer {
         (0..table.slabs()).find_map(|slab| {
             let word = table.w(table.slab(slab) + OWNER);
             word.compare_exchange(0, owner, AcqRel, Relaxed).ok()?;
-            Some(Writer { table: table.clone(), slab, owner, asked: Cell::new(None) })
+            let writer = Writer { table: table.clone(), slab, owner, asked: Cell::new(None) };
+            writer.reserve();
+            Some(writer)
         })
+    }
+
+    /// Take some records at once, or ask for some, so that this thread need not wait when the pool is dry. Not of small
+    /// tables: what one thread keeps there, others would miss.
+    fn reserve(&self) {
+        let share = self.table.schema().size as usize / (64 * self.table.slabs());
+        if share > 0 && self.get(OWNED) == 0 && !self.take_chunk(share as u64) {
+            self.ask();
+        }
     }
 
     /// The table.
@@ -78,18 +90,21 @@ impl Writer {
     /// with `nopurge` of any, or of others' entries that are not handed over yet.
     pub fn get_or_insert(&self, key: Key<'_>, now: Mono) -> Option<Entry<'_>> {
         let t = &*self.table;
+        if self.get(WANTED) != 0 {
+            self.give(now);
+        }
         let bucket = t.bucket(t.hash(key));
         let mut spare: Option<u32> = None;
         loop {
             let found = t.walk(bucket, Want::Key(key));
             if let Some((rec, meta)) = found.hit {
-                let over = meta.refs() == 0 && t.expired(rec, now);
+                let over = !meta.used() && t.expired(rec, now);
                 if over {
                     t.kill(rec, meta);
                     continue;
                 }
-                let entry = t.pin_found(rec, meta);
-                if entry.is_some() || meta.full() {
+                let entry = t.pin_key(rec, meta, key);
+                if entry.is_some() || meta.full(t.process()) {
                     self.put_back(spare);
                     return entry;
                 }
@@ -120,7 +135,7 @@ impl Writer {
     fn fill(&self, rec: u32, key: Key<'_>, now: Mono) {
         let t = &*self.table;
         let base = t.record(rec);
-        let meta = Meta(self.meta(rec).next(self.slab, State::Building).0 | 1);
+        let meta = Meta(self.meta(rec).next(State::Building).0 | Meta::one(t.process()));
         t.w(base + META).store(meta.0, Relaxed);
         // Whoever sees any of what follows sees the new version as well.
         fence(Release);
@@ -128,7 +143,7 @@ impl Writer {
         for w in t.ws(base + KEY + t.key_words(), t.record_words() - KEY - t.key_words()) {
             w.store(0, Relaxed);
         }
-        t.w(base + TOUCHED).store(now.0, Relaxed);
+        t.w(base + TOUCHED).store(Touched::new(now.0 / NS_PER_MS, self.slab).0, Relaxed);
         let stamp = u64::from(ms(now));
         t.w(base + STAMPS).store((stamp << 32) | stamp, Relaxed);
     }
@@ -143,8 +158,15 @@ impl Writer {
     fn alloc(&self, now: Mono) -> Option<u32> {
         self.take_gift();
         self.give(now);
-        if let Some(rec) = self.pop_free().or_else(|| self.take_chunk()) {
+        if let Some(rec) = self.pop_free() {
             return Some(rec);
+        }
+        if self.take_chunk(u64::from(CHUNK)) {
+            return self.pop_free();
+        }
+        if self.get(OWNED) < u64::from(self.table.schema().size) / (2 * self.table.slabs() as u64) {
+            // Far less than a fair share: do not live off the own few only.
+            self.ask();
         }
         self.collect(now);
         if let Some(rec) = self.pop_free() {
@@ -165,7 +187,7 @@ impl Writer {
 
     /// Out of the index for sure: ready to be filled again.
     fn free(&self, rec: u32) {
-        self.set_meta(rec, self.meta(rec).next(self.slab, State::Free));
+        self.set_meta(rec, self.meta(rec).next(State::Free));
         self.push_free(rec);
     }
 
@@ -174,28 +196,41 @@ impl Writer {
         self.set(FREE, u64::from(rec) + 1);
     }
 
-    /// Take a chunk of never used records; a share of what is left, so that the last ones spread.
-    fn take_chunk(&self) -> Option<u32> {
-        let (pool, size) = (self.table.w(H_POOL), u64::from(self.table.schema().size));
+    /// Take a chunk of never used records, `max` at most; a share of what is left, so that the last ones spread.
+    fn take_chunk(&self, max: u64) -> bool {
+        let t = &*self.table;
+        let (pool, size) = (t.w(H_POOL), u64::from(t.schema().size));
         let mut first = pool.load(Relaxed);
-        let n = loop {
+        loop {
             let left = size.saturating_sub(first);
             if left == 0 {
-                return None;
+                return false;
             }
-            let share = left / (4 * self.table.slabs() as u64);
-            let n = share.clamp(1, u64::from(CHUNK));
-            match pool.compare_exchange_weak(first, first + n, AcqRel, Relaxed) {
-                Ok(_) => break n,
-                Err(now) => first = now,
+            let share = left / (4 * t.slabs() as u64);
+            let n = share.clamp(1, max);
+            if let Err(now) = pool.compare_exchange(first, first + n, AcqRel, Relaxed) {
+                first = now;
+                continue;
             }
-        };
-        for rec in (first..first + n).rev() {
-            self.set_meta(rec as u32, Meta::new(0, self.slab, State::Free, 0));
-            self.push_free(rec as u32);
+            // From here on the records are out of the pool, and whoever marks one as its own has it: an adopter takes
+            // those that a killed process left unmarked, and may be faster than we are.
+            let marked = (first..first + n).rev().filter(|rec| self.mark_own(*rec as u32)).count();
+            if marked > 0 {
+                return true;
+            }
+            first = pool.load(Relaxed);
         }
-        self.set(OWNED, self.get(OWNED) + n);
-        self.pop_free()
+    }
+
+    /// Own a record that nobody owns. False when somebody does.
+    fn mark_own(&self, rec: u32) -> bool {
+        let word = self.table.w(self.table.record(rec) + TOUCHED);
+        let ok = word.compare_exchange(0, Touched::new(0, self.slab).0, AcqRel, Relaxed).is_ok();
+        if ok {
+            self.push_free(rec);
+            self.set(OWNED, self.get(OWNED) + 1);
+        }
+        ok
     }
 
     fn links(&self, rec: u32) -> (Option<u32>, Option<u32>) {
@@ -259,7 +294,8 @@ impl Writer {
     }
 
     fn touched_ms(&self, rec: u32) -> u32 {
-        ms(Mono(self.table.w(self.table.record(rec) + TOUCHED).load(Relaxed)))
+        // Compared by wrapping differences only.
+        self.table.touched(rec).ms() as u32
     }
 
     fn queued_ms(&self, rec: u32) -> u32 {
@@ -274,7 +310,7 @@ impl Writer {
             self.reap(rec, meta);
             return true;
         }
-        if meta.refs() > 0 {
+        if meta.used() {
             // As good as used now; its true place is found when it comes by again.
             let newest = (self.get(NEWEST) as u32).checked_sub(1).unwrap_or(rec);
             let stamp = self.queued_ms(newest);
@@ -330,7 +366,7 @@ impl Writer {
             }
             if self.settle(rec, self.table.expired(rec, now)) {
                 freed += 1;
-            } else if self.meta(rec).refs() == 0 {
+            } else if !self.meta(rec).used() {
                 self.detach(rec);
                 self.append(rec, self.touched_ms(rec));
             } else {
@@ -398,60 +434,94 @@ impl Writer {
                     break;
                 };
                 self.set_links(rec, None, first);
-                self.set_meta(rec, self.meta(rec).owned_by(to));
                 first = Some(rec);
                 n += 1;
             }
             self.set(OWNED, self.get(OWNED) - n);
             // Only we answer what was asked of us, and the slab asks one at a time: nothing is there.
-            given.store(first.map_or(0, |r| u64::from(r) + 1), Release);
+            let from = (self.slab as u64 + 1) << 32;
+            given.store(first.map_or(0, |r| from | (u64::from(r) + 1)), Release);
         }
         t.w(t.slab(self.slab) + WANTED).store(0, Release);
     }
 
     fn take_gift(&self) {
-        if self.get(GIVEN) == 0 {
-            return;
-        }
-        let word = self.table.w(self.table.slab(self.slab) + GIVEN).swap(0, AcqRel);
-        let mut at = (word as u32).checked_sub(1);
-        while let Some(rec) = at {
-            at = self.links(rec).1;
-            self.push_free(rec);
-            self.set(OWNED, self.get(OWNED) + 1);
+        if self.get(GIVEN) != 0 {
+            self.accept(self.slab);
         }
     }
 
-    /// Take over the slabs of owners that are gone: those that gave theirs up, and those of whom `dead` says so (process,
-    /// thread). Entries that are whole stay; what was left half done is undone. With `alone`, no other process and
-    /// no other thread uses the table: use counts start again, and records that were lost on the way to a slab come
-    /// back. Takes time in proportion to the table's size, and memory; not for the hot path. Gives the number of
-    /// entries that were taken over.
-    pub fn adopt(&self, dead: impl Fn(u32, u32) -> bool, alone: bool) -> usize {
+    /// Take the records that were given to a slab, ours or that of an owner who is gone.
+    fn accept(&self, slab: usize) {
+        let t = &*self.table;
+        let given = t.w(t.slab(slab) + GIVEN);
+        loop {
+            let chain = given.load(Acquire);
+            let (Some(rec), Some(giver)) = ((chain as u32).checked_sub(1), (chain >> 32).checked_sub(1))
+            else {
+                return;
+            };
+            let rest = self.links(rec).1.map_or(0, |r| chain >> 32 << 32 | (u64::from(r) + 1));
+            let word = t.w(t.record(rec) + TOUCHED);
+            let old = Touched(word.load(Acquire));
+            let new = old.owned_by(self.slab);
+            let from_giver = old.owner() == Some(giver as usize);
+            let ours = from_giver && word.compare_exchange(old.0, new.0, AcqRel, Relaxed).is_ok();
+            if !ours && old.owner() != Some(slab) {
+                // The giver died, and somebody adopts its records: the others of the chain as well.
+                let _ = given.compare_exchange(chain, 0, AcqRel, Relaxed);
+                return;
+            }
+            // Accepted before the owner of the slab died: found among its records.
+            let moved = given.compare_exchange(chain, rest, AcqRel, Relaxed).is_ok();
+            if ours {
+                self.push_free(rec);
+                self.set(OWNED, self.get(OWNED) + 1);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Take over from processes that are gone, as `dead` says of their ids, and from threads that gave their slabs up.
+    /// Entries that are whole stay; what was left half done is undone; uses and current connections that the processes
+    /// counted are given back; every record finds its way back. Others may use the table meanwhile, and whoever adopts
+    /// may be killed as well: the next one goes on. Takes time in proportion to the table's size, and memory; not for
+    /// the hot path. Gives the number of entries that were taken over.
+    pub fn adopt(&self, dead: impl Fn(u32) -> bool) -> usize {
         let t = &*self.table;
         let mut taken = vec![false; t.slabs()];
         for (s, taken) in taken.iter_mut().enumerate().filter(|(s, _)| *s != self.slab) {
             let word = t.w(t.slab(s) + OWNER);
             let owner = word.load(Acquire);
-            let gone = owner == 0 || alone || dead((owner >> 32) as u32, (owner as u32).wrapping_sub(1));
+            let gone = owner == 0 || dead((owner >> 32) as u32);
             // Ours until it is empty: should we die in between, our successor goes on.
             *taken = gone && word.compare_exchange(owner, self.owner, AcqRel, Relaxed).is_ok();
         }
+        let slabs = || taken.iter().enumerate().filter(|(_, taken)| **taken).map(|(s, _)| s);
         self.take_gift();
-        if alone {
-            taken[self.slab] = true;
-            self.set(FREE, 0);
-            self.set(OWNED, 0);
+        for s in slabs() {
+            for other in 0..t.slabs() {
+                let wanted = t.w(t.slab(other) + WANTED);
+                let _ = wanted.compare_exchange(s as u64 + 1, 0, AcqRel, Relaxed);
+            }
+            self.accept(s);
         }
-        // Alone, the scan finds our own entries as well.
-        let before = self.get(USED) as usize;
-        let mut entries = if alone { Vec::new() } else { self.own_list() };
+        let gone = |p: &usize| {
+            let id = t.w(H_PROCESSES + p).load(Relaxed);
+            id != 0 && *p != t.process() && dead(id as u32)
+        };
+        let parts: Vec<usize> = (0..PROCESSES).filter(gone).collect();
+        let mut entries = self.own_list();
+        let before = entries.len();
         let end = t.w(H_POOL).load(Acquire).min(u64::from(t.schema().size)) as u32;
         for rec in 0..end {
-            let meta = self.meta(rec);
-            let ours = meta.owner().map_or(alone, |s| taken[s]);
-            if ours {
-                self.take_over(rec, meta, alone, &mut entries);
+            self.give_back(rec, &parts);
+            match t.touched(rec).owner() {
+                None => drop(self.mark_own(rec)),
+                Some(s) if taken[s] => self.take_over(rec, &mut entries),
+                Some(_) => (),
             }
         }
         entries.sort_by_key(|(touched, _)| *touched);
@@ -459,20 +529,33 @@ impl Writer {
             self.set(word, 0);
         }
         for (touched, rec) in &entries {
-            self.append(*rec, ms(Mono(*touched)));
+            self.append(*rec, *touched as u32);
         }
-        for (s, _) in taken.iter().enumerate().filter(|(s, taken)| **taken && *s != self.slab) {
-            for word in 1..WORDS {
+        for s in slabs() {
+            // A gift that came after all stays for the next owner.
+            for word in (1..WORDS).filter(|w| *w != GIVEN) {
                 t.w(t.slab(s) + word).store(0, Relaxed);
             }
             t.w(t.slab(s) + OWNER).store(0, Release);
         }
-        if alone {
-            for word in [ZOMBIES, WANTED, GIVEN] {
-                self.set(word, 0);
+        for p in parts {
+            t.w(H_PROCESSES + p).store(0, Release);
+        }
+        entries.len() - before
+    }
+
+    /// Take back what processes that are gone counted on a record.
+    fn give_back(&self, rec: u32, parts: &[usize]) {
+        let t = &*self.table;
+        for p in parts {
+            let word = t.w(t.record(rec) + META);
+            if word.load(Relaxed) & Meta::field(*p) != 0 {
+                word.fetch_and(!Meta::field(*p), AcqRel);
+            }
+            if let Some(slot) = t.schema().slot(DataType::ConnCur, 0) {
+                current::give_back(t.w(t.record(rec) + slot.word as usize), *p);
             }
         }
-        entries.len().saturating_sub(before)
     }
 
     /// Our entries, with their last use.
@@ -487,32 +570,40 @@ impl Writer {
     }
 
     fn touched(&self, rec: u32) -> u64 {
-        self.table.w(self.table.record(rec) + TOUCHED).load(Relaxed)
+        self.table.touched(rec).ms()
     }
 
-    fn take_over(&self, rec: u32, meta: Meta, alone: bool, entries: &mut Vec<(u64, u32)>) {
+    /// Take over a record of a slab that is ours now.
+    fn take_over(&self, rec: u32, entries: &mut Vec<(u64, u32)>) {
         let t = &*self.table;
         let base = t.record(rec);
+        let meta = self.meta(rec);
+        let linked = meta.is_whole()
+            && t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some_and(|(r, _)| r == rec);
+        let word = t.w(base + TOUCHED);
+        let old = word.load(Acquire);
+        if meta.state() == State::Free {
+            // It may be on its way to another slab, whose owner is faster.
+            let new = Touched(old).owned_by(self.slab);
+            if word.compare_exchange(old, new.0, AcqRel, Relaxed).is_ok() {
+                self.push_free(rec);
+                self.set(OWNED, self.get(OWNED) + 1);
+            }
+            return;
+        }
+        // Others may note uses meanwhile. The closure always gives a value.
+        let _ = word.fetch_update(AcqRel, Acquire, |old| Some(Touched(old).owned_by(self.slab).0));
         self.set(OWNED, self.get(OWNED) + 1);
         if meta.state() == State::Dead {
             t.unlink(rec, meta);
             return self.free(rec);
         }
-        let linked = meta.is_whole()
-            && t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some_and(|(r, _)| r == rec);
-        if !linked {
+        if !linked && self.meta(rec).state() != State::Dead {
             return self.free(rec);
         }
-        let word = t.w(base + META);
-        let mine = |old: u64| {
-            let live = Meta(old).with(State::Live).owned_by(self.slab);
-            Some(if alone { live.unused() } else { live }.0)
-        };
-        // The closure always gives a value. Others may use, but also remove it meanwhile: then we reap it in time.
-        if let Ok(old) = word.fetch_update(AcqRel, Acquire, |old| {
-            if Meta(old).is_whole() { mine(old) } else { Some(Meta(old).owned_by(self.slab).0) }
-        }) && Meta(old).state() == State::Dead
-        {
+        t.promote(base, self.meta(rec));
+        // Others may remove it meanwhile: then we reap it in time.
+        if self.meta(rec).state() == State::Dead {
             t.w(t.slab(self.slab) + ZOMBIES).fetch_add(1, Relaxed);
         }
         entries.push((self.touched(rec), rec));

@@ -3,9 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
 use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
@@ -13,15 +11,16 @@ use smallvec::SmallVec;
 use crate::base::time::Mono;
 use crate::sys::memfd::Segment;
 
-use super::index::{Meta, SLABS_MAX, State, Want};
-use super::schema::{KEY, META, STAMPS, TOUCHED};
+use super::atomics::{AtomicU64, fence, seed};
+use super::index::{Meta, PROCESSES, SLABS_MAX, State, Touched, Want};
+use super::schema::{KEY, META, NEXT, STAMPS, TOUCHED};
 use super::slab;
-use super::{Changes, DataClass, Key, Schema, Slot, key, rate};
+use super::{Changes, DataClass, Key, Schema, Slot, current, key, rate};
 
 /// First word of every segment of this kind.
 const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
 /// Changes with every change of what the words mean.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 // Words of the header.
 const H_MAGIC: usize = 0;
@@ -29,6 +28,8 @@ const H_VERSION: usize = 1;
 const H_SCHEMA: usize = 2;
 const H_SEED: usize = 3;
 pub(super) const H_POOL: usize = 4;
+/// The processes that use the table, in the order of their parts of counts; 0: none.
+pub(super) const H_PROCESSES: usize = 5;
 const H_WORDS: usize = 16;
 
 /// Why a segment of another process cannot be used.
@@ -43,6 +44,9 @@ pub enum OpenError {
     /// The definition changed.
     #[error("the table is defined differently")]
     Schema,
+    /// As many processes as may use it do, or have died and were not adopted yet.
+    #[error("too many processes use the table")]
+    Busy,
 }
 
 /// A table. Any number of threads and processes use it at once.
@@ -52,6 +56,8 @@ pub struct Table {
     slabs: usize,
     segment: Segment,
     seed: u64,
+    /// Which part of counts is this process's.
+    process: usize,
     buckets_at: usize,
     records_at: usize,
     record_words: usize,
@@ -59,9 +65,11 @@ pub struct Table {
     changes: OnceLock<Arc<Changes>>,
 }
 
+pub(super) const NS_PER_MS: u64 = 1_000_000;
+
 pub(super) fn ms(now: Mono) -> u32 {
     // Compared by wrapping differences only.
-    (now.0 / 1_000_000) as u32
+    (now.0 / NS_PER_MS) as u32
 }
 
 #[cfg(test)]
@@ -80,10 +88,8 @@ impl Table {
         let records_at = H_WORDS + slabs * slab::WORDS + schema.buckets();
         let words = records_at + schema.size as usize * schema.record_words();
         let table = Table::over(Segment::new(&format!("stick/{name}"), words)?, schema, slabs);
-        let seed = {
-            use std::hash::{BuildHasher, Hasher};
-            std::collections::hash_map::RandomState::new().build_hasher().finish()
-        };
+        let seed = seed();
+        table.w(H_PROCESSES).store(u64::from(std::process::id()), Relaxed);
         table.w(H_SEED).store(seed, Relaxed);
         table.w(H_SCHEMA).store(table.schema.hash(slabs), Relaxed);
         table.w(H_VERSION).store(VERSION, Relaxed);
@@ -91,11 +97,11 @@ impl Table {
         Ok(Table { seed, ..table })
     }
 
-    /// The table that another process made, with the same schema and number of slabs.
+    /// The table that another process made, with the same schema and number of slabs. `process` names this one.
     ///
     /// # Errors
     /// When it is not the same kind of table.
-    pub fn open(fd: OwnedFd, schema: Schema, slabs: usize) -> Result<Table, OpenError> {
+    pub fn open(fd: OwnedFd, schema: Schema, slabs: usize, process: u32) -> Result<Table, OpenError> {
         let slabs = slabs.clamp(1, SLABS_MAX);
         let segment = Segment::map(fd)?;
         let words = segment.words();
@@ -110,7 +116,14 @@ impl Table {
             return Err(OpenError::Schema);
         }
         let seed = table.w(H_SEED).load(Relaxed);
-        Ok(Table { seed, ..table })
+        let own = u64::from(process);
+        let mut free = (0..PROCESSES).filter(|p| {
+            let word = table.w(H_PROCESSES + p);
+            word.load(Relaxed) == own || word.compare_exchange(0, own, AcqRel, Relaxed).is_ok()
+        });
+        let process = free.next().ok_or(OpenError::Busy)?;
+        drop(free);
+        Ok(Table { seed, process, ..table })
     }
 
     fn over(segment: Segment, schema: Schema, slabs: usize) -> Table {
@@ -119,6 +132,7 @@ impl Table {
             slabs,
             segment,
             seed: 0,
+            process: 0,
             buckets_at,
             records_at: buckets_at + schema.buckets(),
             record_words: schema.record_words(),
@@ -159,13 +173,13 @@ impl Table {
     pub fn get(&self, key: Key<'_>, now: Mono) -> Option<Entry<'_>> {
         loop {
             let (rec, meta) = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key)).hit?;
-            if meta.refs() == 0 && self.expired(rec, now) {
+            if !meta.used() && self.expired(rec, now) {
                 return None;
             }
-            if let Some(entry) = self.pin(rec, meta) {
+            if let Some(entry) = self.pin_key(rec, meta, key) {
                 return Some(entry);
             }
-            if meta.full() {
+            if meta.full(self.process) {
                 return None;
             }
         }
@@ -174,12 +188,14 @@ impl Table {
     /// One value of the entry with that key. Writes nothing, so that any number of threads can ask at once.
     pub fn read(&self, key: Key<'_>, slot: Slot, now: Mono) -> Option<u64> {
         loop {
-            let (rec, meta) = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key)).hit?;
-            let expired = meta.refs() == 0 && self.expired(rec, now);
+            let found = self.walk(self.bucket(key.hash(self.seed)), Want::Key(key));
+            let (rec, meta) = found.hit?;
+            let expired = !meta.used() && self.expired(rec, now);
             let value = self.value(rec, slot, now);
             fence(Acquire);
             let after = Meta(self.w(self.record(rec) + META).load(Relaxed));
-            if after.version() == meta.version() && after.is_live() {
+            let link = self.w(self.record(rec) + NEXT).load(Relaxed);
+            if after.version() == meta.version() && after.is_live() && link == found.link.0 {
                 return (!expired).then_some(value);
             }
         }
@@ -191,7 +207,7 @@ impl Table {
         let end = u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema.size);
         for rec in 0..end {
             let meta = Meta(self.w(self.record(rec) + META).load(Acquire));
-            if !meta.is_live() || (meta.refs() == 0 && self.expired(rec, now)) {
+            if !meta.is_live() || (!meta.used() && self.expired(rec, now)) {
                 continue;
             }
             if let Some(entry) = self.pin(rec, meta)
@@ -222,12 +238,12 @@ impl Table {
 
     /// Take a live, unused record out of the index; its owner collects it later.
     pub(super) fn kill(&self, rec: u32, meta: Meta) -> bool {
-        debug_assert!(meta.is_live() && meta.refs() == 0);
+        debug_assert!(meta.is_live() && !meta.used());
         let dead = meta.with(State::Dead);
         if self.w(self.record(rec) + META).compare_exchange(meta.0, dead.0, AcqRel, Relaxed).is_err() {
             return false;
         }
-        if let Some(owner) = meta.owner() {
+        if let Some(owner) = self.touched(rec).owner() {
             self.w(self.slab(owner) + slab::ZOMBIES).fetch_add(1, Relaxed);
         }
         self.unlink(rec, dead);
@@ -239,14 +255,20 @@ impl Table {
         let word = self.w(self.record(rec) + META);
         let mut old = meta;
         loop {
-            if !old.is_live() || old.version() != meta.version() || old.full() {
+            if !old.is_live() || old.version() != meta.version() || old.full(self.process) {
                 return None;
             }
-            match word.compare_exchange_weak(old.0, old.0 + 1, AcqRel, Acquire) {
+            match word.compare_exchange_weak(old.0, old.0 + Meta::one(self.process), AcqRel, Acquire) {
                 Ok(_) => return Some(Entry { table: self, rec }),
                 Err(now) => old = Meta(now),
             }
         }
+    }
+
+    /// The same, for a key: versions are short, and the record may have come round to the same one.
+    pub(super) fn pin_key(&self, rec: u32, meta: Meta, key: Key<'_>) -> Option<Entry<'_>> {
+        let entry = self.pin(rec, meta)?;
+        key.equals(self.ws(self.record(rec) + KEY, self.key_words)).then_some(entry)
     }
 
     pub(super) fn pin_found(&self, rec: u32, meta: Meta) -> Option<Entry<'_>> {
@@ -255,8 +277,18 @@ impl Table {
 
     /// Whether the record's life is over at `now`.
     pub(super) fn expired(&self, rec: u32, now: Mono) -> bool {
-        let touched = self.w(self.record(rec) + TOUCHED).load(Relaxed);
-        self.schema.expire_ms.is_some_and(|ms| now.0 >= touched.saturating_add(ms.saturating_mul(1_000_000)))
+        let touched = self.touched(rec).ms();
+        self.schema.expire_ms.is_some_and(|ms| now.0 / NS_PER_MS >= touched.saturating_add(ms))
+    }
+
+    /// When it was used last, and who owns the record.
+    pub(super) fn touched(&self, rec: u32) -> Touched {
+        Touched(self.w(self.record(rec) + TOUCHED).load(Acquire))
+    }
+
+    /// Which part of counts is this process's.
+    pub(super) fn process(&self) -> usize {
+        self.process
     }
 
     pub(super) fn age_ms(&self, rec: u32, now: Mono) -> u32 {
@@ -270,6 +302,7 @@ impl Table {
         let at = self.record(rec) + slot.word as usize;
         match slot.class {
             DataClass::Rate => rate::read(self.ws(at, 2), self.age_ms(rec, now), slot.period_ms),
+            _ if slot.split => current::read(self.w(at)),
             DataClass::Count32 => u64::from(self.w(at).load(Relaxed) as u32),
             _ => self.w(at).load(Relaxed),
         }
@@ -364,25 +397,27 @@ impl Entry<'_> {
 
     /// Its life starts again; peers do not hear of it (what a peer taught, a mere look).
     pub fn refresh(&self, now: Mono) {
-        let old = self.at(TOUCHED).load(Relaxed);
         // At most one write per millisecond: the line is shared by every thread that counts on this entry.
-        if now.0 >= old.saturating_add(1_000_000) {
-            self.at(TOUCHED).fetch_max(now.0, Relaxed);
-        }
+        self.touch_at(|old| now.0 / NS_PER_MS > old, now.0 / NS_PER_MS);
     }
 
     /// Milliseconds until it expires; `None` when it does not.
     pub fn expires_in_ms(&self, now: Mono) -> Option<u64> {
-        let touched = Mono(self.at(TOUCHED).load(Relaxed));
-        self.table.schema.expire_ms.map(|ms| ms.saturating_sub(now.ms_since(touched)))
+        let spent = (now.0 / NS_PER_MS).saturating_sub(self.table.touched(self.rec).ms());
+        self.table.schema.expire_ms.map(|ms| ms.saturating_sub(spent))
     }
 
     /// Let it expire in that many milliseconds, at most the table's `expire` (what a peer says).
     pub fn expire_in_ms(&self, left_ms: u64, now: Mono) {
         if let Some(ms) = self.table.schema.expire_ms {
-            let spent = ms.saturating_sub(left_ms).saturating_mul(1_000_000);
-            self.at(TOUCHED).store(now.0.saturating_sub(spent), Relaxed);
+            self.touch_at(|_| true, (now.0 / NS_PER_MS).saturating_sub(ms.saturating_sub(left_ms)));
         }
+    }
+
+    /// Set the last use, if `when` says so of the one before. The owner, in the same word, may change meanwhile.
+    fn touch_at(&self, when: impl Fn(u64) -> bool, ms: u64) {
+        let change = |old| Some(Touched(old)).filter(|t| when(t.ms())).map(|t| t.at(ms).0);
+        let _ = self.at(TOUCHED).fetch_update(Relaxed, Relaxed, change);
     }
 
     /// Users of it besides this one.
@@ -407,6 +442,9 @@ impl Entry<'_> {
             let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
             return rate::add(words, self.table.age_ms(self.rec, now), slot.period_ms, n);
         }
+        if slot.split {
+            return current::add(self.at(slot.word as usize), self.table.process, n);
+        }
         let sum = self.at(slot.word as usize).fetch_add(n, Relaxed).wrapping_add(n);
         if slot.class == DataClass::Count32 { u64::from(sum as u32) } else { sum }
     }
@@ -414,6 +452,9 @@ impl Entry<'_> {
     /// Count down, not below 0 (`conn_cur`).
     pub fn sub(&self, slot: Slot, n: u64) {
         debug_assert_ne!(slot.class, DataClass::Rate);
+        if slot.split {
+            return current::sub(self.at(slot.word as usize), self.table.process, n);
+        }
         let lower = |old: u64| Some(old.saturating_sub(n));
         // The closure always gives a value.
         let _ = self.at(slot.word as usize).fetch_update(Relaxed, Relaxed, lower);
@@ -423,6 +464,7 @@ impl Entry<'_> {
     pub fn set(&self, slot: Slot, value: u64, now: Mono) {
         match slot.class {
             DataClass::Rate => self.set_rate(slot, u32::try_from(value).unwrap_or(u32::MAX), 0, now),
+            _ if slot.split => current::set(self.at(slot.word as usize), self.table.process, value),
             DataClass::Count32 => self.at(slot.word as usize).store(u64::from(value as u32), Relaxed),
             _ => self.at(slot.word as usize).store(value, Relaxed),
         }
@@ -438,8 +480,13 @@ impl Entry<'_> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        let before = Meta(self.at(META).fetch_sub(1, Release));
-        debug_assert!(before.refs() > 0 && before.is_live());
+        // A test's killed thread gives nothing back.
+        if cfg!(test) && std::thread::panicking() {
+            return;
+        }
+        let one = Meta::one(self.table.process);
+        let before = Meta(self.at(META).fetch_sub(one, Release));
+        debug_assert!(before.0 & Meta::field(self.table.process) != 0 && before.is_live());
     }
 }
 

@@ -186,12 +186,17 @@ fn another_process_opens_the_same_table_only() {
     let w = Writer::claim(&t, 1, 0).unwrap();
     drop(w.get_or_insert(9.into(), at(0)));
     let fd = || t.fd().try_clone_to_owned().unwrap();
-    let other = Table::open(fd(), schema(10), 2).unwrap();
+    let other = Table::open(fd(), schema(10), 2, 77).unwrap();
     assert!(other.get(9.into(), at(0)).is_some());
-    assert!(matches!(Table::open(fd(), schema(11), 2), Err(OpenError::Schema)));
-    assert!(matches!(Table::open(fd(), Schema::new(KeyType::Integer, 10), 2), Err(OpenError::Schema)));
+    let third = Table::open(fd(), schema(10), 2, 78).unwrap();
+    assert!(matches!(Table::open(fd(), schema(10), 2, 79), Err(OpenError::Busy)));
+    assert_eq!(third.get(9.into(), at(0)).unwrap().uses(), 0);
+    assert_eq!(w.adopt(|process| process == 78), 0);
+    assert!(Table::open(fd(), schema(10), 2, 79).is_ok());
+    assert!(matches!(Table::open(fd(), schema(11), 2, 77), Err(OpenError::Schema)));
+    assert!(matches!(Table::open(fd(), Schema::new(KeyType::Integer, 10), 2, 77), Err(OpenError::Schema)));
     let foreign = crate::sys::memfd::Segment::new("x", 9).unwrap().fd().try_clone_to_owned().unwrap();
-    assert!(matches!(Table::open(foreign, schema(10), 2), Err(OpenError::Version)));
+    assert!(matches!(Table::open(foreign, schema(10), 2, 77), Err(OpenError::Version)));
 }
 
 proptest! {
@@ -334,33 +339,48 @@ fn threads_do_not_disturb_each_other() {
 #[test]
 fn a_killed_writer_leaves_nothing_behind() {
     let gpc0 = schema(6).slot(DataType::Gpc0, 0).unwrap();
-    for (killed, fuel) in (1..4000).enumerate() {
+    let cur = schema(6).slot(DataType::ConnCur, 0).unwrap();
+    for (killed, fuel) in (1..9000).enumerate() {
         let t = table(Schema { expire_ms: Some(100), ..schema(6) }, 2);
-        let w = Writer::claim(&t, 66, 0).unwrap();
+        let theirs = t.fd().try_clone_to_owned().unwrap();
+        let theirs = Table::open(theirs, Schema { expire_ms: Some(100), ..schema(6) }, 2, 66).unwrap();
+        let w = Writer::claim(&Arc::new(theirs), 66, 0).unwrap();
+        let heir = Writer::claim(&t, 77, 0).unwrap();
+        let (both, mine) = (50.into(), 51.into());
+        let kept = [both, mine].map(|k| {
+            let e = heir.get_or_insert(k, at(0)).unwrap();
+            e.add(cur, 2, at(0));
+            e
+        });
         FUEL.set(fuel);
         let died = catch_unwind(AssertUnwindSafe(|| {
             for i in 0..24u32 {
                 let now = at(u64::from(i) * 12);
+                let tracked = w.table().get(both, now).expect("it is in use");
+                tracked.add(cur, 1, now);
                 if let Some(e) = w.get_or_insert((i % 9).into(), now) {
                     e.add(gpc0, u64::from(i % 9) + 1, now);
                 }
-                t.remove((i % 5).into());
+                w.table().remove((i % 5).into());
                 w.maintain(now, 2);
+                tracked.sub(cur, 1);
             }
         }))
         .is_err();
         FUEL.set(u64::MAX);
         std::mem::forget(w);
-        let heir = Writer::claim(&t, 77, 0).unwrap();
-        heir.adopt(|process, _| process == 66, true);
+        heir.adopt(|process| process == 66);
         let now = at(0);
-        let before = keys(&t, now);
+        assert_eq!(kept.each_ref().map(|e| (e.uses(), e.get(cur, now))), [(0, 2); 2], "after {fuel}");
+        drop(kept);
+        let (mut before, used) = (keys(&t, now), t.used() as usize);
+        before.retain(|k| *k < 50);
+        assert_eq!(used, before.len() + 2, "after {fuel}");
         assert!(before.windows(2).all(|k| k[0] < k[1]), "twice after {fuel}: {before:?}");
         for k in &before {
             let v = t.read((*k).into(), gpc0, now).expect("what is listed is found");
             assert_eq!(v % (u64::from(*k) + 1), 0, "after {fuel}");
         }
-        assert_eq!(t.used() as usize, before.len(), "after {fuel}");
         // Nothing leaked: all six can be used at once.
         let all: Vec<_> = (100..106).filter_map(|k: u32| heir.get_or_insert(k.into(), at(1000))).collect();
         assert_eq!(all.len(), 6, "after {fuel}");
@@ -383,7 +403,7 @@ fn what_a_thread_gave_up_is_taken_over() {
     }
     let used = t.get(3.into(), at(5)).unwrap();
     drop(a);
-    assert_eq!(b.adopt(|_, _| false, false), 5);
+    assert_eq!(b.adopt(|_| false), 5);
     assert_eq!((keys(&t, at(5)).len(), t.used()), (10, 10));
     assert_eq!(b.maintain(at(500), 20), 9, "all but the one in use");
     drop(used);
