@@ -17,6 +17,7 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
     let uptime = now.since(facts.started).as_secs();
     let t = cx.live.process_totals();
     let state = &cx.live.process;
+    let pipes = crate::net::pipe_counts();
     let small = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
     let text = |s: &str| Value::Text(s.to_owned());
     let (days, hours, minutes) = (uptime / 86400, uptime / 3600 % 24, uptime / 60 % 60);
@@ -39,6 +40,8 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("CumConns", "MCP", Value::U64(t.connections)),
         ("CumReq", "MCP", Value::U64(t.requests)),
         ("Maxpipes", "CLP", small(facts.limits.maxpipes as u64).into()),
+        ("PipesUsed", "MGP", small(pipes.0 as u64).into()),
+        ("PipesFree", "MGP", small(pipes.1 as u64).into()),
         ("ConnRate", "MRP", state.connection_rate.get(t.connections, now.0).into()),
         ("ConnRateLimit", "CLP", facts.maxconnrate.into()),
         ("MaxConnRate", "MMP", state.connection_rate.max().into()),

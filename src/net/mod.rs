@@ -13,6 +13,6 @@ pub use crate::sys::addr::SockAddr;
 pub use crate::sys::buf::{RecvBuf, SendBuf};
 pub use listener::Listener;
 pub use opts::{BindOpts, ConnectOpts, Keepalive, Source, UnixOwner};
-pub use pipe::{Pipe, limit_pipes};
+pub use pipe::{Pipe, limit_pipes, pipe_counts};
 pub use socket::Socket;
 pub use udp::Datagram;

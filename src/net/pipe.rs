@@ -12,10 +12,18 @@ const POOLED: usize = 32;
 /// Pipes that the process may have, and has: each costs two descriptors, which connections need more.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static EXISTING: AtomicUsize = AtomicUsize::new(0);
+/// Those of them that wait in the threads' pools.
+static IDLE: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets how many pipes all threads together may have. Beyond it data is copied through buffers.
 pub fn limit_pipes(max: usize) {
     LIMIT.store(max, Relaxed);
+}
+
+/// How many pipes are in use, and how many wait to be used again (`PipesUsed`, `PipesFree`).
+pub fn pipe_counts() -> (usize, usize) {
+    let idle = IDLE.load(Relaxed);
+    (EXISTING.load(Relaxed).saturating_sub(idle), idle)
 }
 
 thread_local! {
@@ -39,6 +47,7 @@ impl Pipe {
                 return io.driver.pipe().ok();
             }
             if let Some(pooled) = POOL.with_borrow_mut(Vec::pop) {
+                IDLE.fetch_sub(1, Relaxed);
                 return Some(pooled);
             }
             let allowed = EXISTING.fetch_add(1, Relaxed) < LIMIT.load(Relaxed);
@@ -86,6 +95,7 @@ impl Drop for Pipe {
                 let mut pool = pool.borrow_mut();
                 if pool.len() < POOLED {
                     pool.push(raw);
+                    IDLE.fetch_add(1, Relaxed);
                     return false;
                 }
                 true

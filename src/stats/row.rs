@@ -229,7 +229,8 @@ pub fn rows(
     let named = |px: &&Proxy| {
         filter.iid.is_none_or(|id| id == px.uuid) && filter.proxy.as_ref().is_none_or(|n| *n == px.name)
     };
-    for px in snapshot.proxies.iter().filter(named) {
+    // Disabled proxies do not exist for tools.
+    for px in snapshot.proxies.iter().filter(|p| !p.disabled).filter(named) {
         if px.frontend.is_some() && filter.wants(Object::Frontend) {
             out.push(source.frontend(px).without_http(px));
         }
@@ -275,7 +276,7 @@ impl Source<'_> {
         row.set(FieldId::Smax, state.sessions.max());
         row.set(FieldId::Slim, limit);
         row.set(FieldId::Stot, t.sessions);
-        row.set(FieldId::Status, if px.disabled { "STOP" } else { "OPEN" });
+        row.set(FieldId::Status, "OPEN");
         row.set(FieldId::Rate, state.session_rate.get(t.sessions, self.now.0));
         row.set(FieldId::RateLim, conf.rate_limit.unwrap_or(0));
         row.set(FieldId::RateMax, state.session_rate.max());

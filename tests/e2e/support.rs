@@ -90,7 +90,7 @@ impl Process {
     }
 }
 
-fn start(mut command: Command, dir: Dir, ports: &[u16]) -> Process {
+pub fn start(mut command: Command, dir: Dir, ports: &[u16]) -> Process {
     let output = std::fs::File::create(dir.0.join("output")).expect("the temporary directory is writable");
     command.stdin(Stdio::null());
     command.stdout(output.try_clone().expect("descriptors are left")).stderr(output);

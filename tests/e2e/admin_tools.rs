@@ -1,0 +1,255 @@
+//! Tools that were written for HAProxy's socket, as Debian ships them: hatop, prometheus-haproxy-exporter, socat.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::*;
+
+/// Two servers, one of which is down, behind a socket for administrators.
+struct Setup {
+    process: Process,
+    _web: Process,
+    socket: PathBuf,
+    _dir: Dir,
+}
+
+fn setup() -> Setup {
+    let (web, front, dead) = (free_port(), free_port(), free_port());
+    let nginx = nginx("one", web);
+    let dir = Dir::new();
+    let socket = dir.0.join("admin.sock");
+    let config = format!(
+        "global
+    stats socket {} level admin mode 600
+    stats timeout 10s
+    node lb7
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+frontend shop
+    bind 127.0.0.1:{front}
+    default_backend carts
+backend carts
+    option httpchk
+    server alive 127.0.0.1:{web} check inter 100ms weight 7
+    server fallen 127.0.0.1:{dead} check inter 100ms
+",
+        socket.display()
+    );
+    let process = haring(&config, &[front]);
+    wait_until("the checks know", || ask(&socket, "show stat carts 4 -1").matches("DOWN").count() == 1);
+    for _ in 0..3 {
+        let mut client = Client::connect(front);
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.answer().map(|a| a.status), Some(200));
+    }
+    Setup { process, _web: nginx, socket, _dir: dir }
+}
+
+fn ask(socket: &PathBuf, command: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("the socket is there");
+    stream.set_read_timeout(Some(PATIENCE)).expect("valid");
+    writeln!(stream, "{command}").expect("it listens");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
+}
+
+#[test]
+fn exporter_reads_every_row() {
+    let setup = setup();
+    let port = free_port();
+    let dir = Dir::new();
+    let mut command = Command::new(find_program("prometheus-haproxy-exporter"));
+    command
+        .arg(format!("--haproxy.scrape-uri=unix:{}", setup.socket.display()))
+        .arg(format!(
+            "--haproxy.pid-file={}",
+            dir.file("pid", &setup.process.child.id().to_string()).display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _exporter = start(command, dir, &[port]);
+    let mut client = Client::connect(port);
+    client.send("GET /metrics HTTP/1.0\r\n\r\n");
+    let answer = client.answer().expect("metrics");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    for line in [
+        "haproxy_up 1",
+        "haproxy_exporter_csv_parse_failures_total 0",
+        "haproxy_server_up{backend=\"carts\",server=\"alive\"} 1",
+        "haproxy_server_up{backend=\"carts\",server=\"fallen\"} 0",
+        "haproxy_server_weight{backend=\"carts\",server=\"alive\"} 7",
+        "haproxy_server_http_responses_total{backend=\"carts\",code=\"2xx\",server=\"alive\"} 3",
+        "haproxy_server_check_failures_total{backend=\"carts\",server=\"alive\"} 0",
+        "haproxy_frontend_http_requests_total{frontend=\"shop\"} 3",
+        "haproxy_backend_up{backend=\"carts\"} 1",
+        "haproxy_backend_current_server{backend=\"carts\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no '{line}' in\n{text}");
+    }
+}
+
+/// A program in a terminal: what it shows is gathered, what it is given are keys.
+struct Terminal {
+    child: std::process::Child,
+    shown: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    /// `script` (util-linux) makes the terminal.
+    fn start(command: &str) -> Terminal {
+        let mut child = Command::new(find_program("script"))
+            .args(["-qec", &format!("stty rows 40 cols 150; exec {command}"), "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script starts");
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (sink, mut out) = (shown.clone(), child.stdout.take().expect("piped"));
+        std::thread::spawn(move || {
+            let mut buf = [0; 4096];
+            while let Ok(n @ 1..) = out.read(&mut buf) {
+                sink.lock().expect("nobody panics with it").extend_from_slice(&buf[..n]);
+            }
+        });
+        Terminal { child, shown }
+    }
+
+    /// The text without the terminal's control sequences.
+    fn text(&self) -> String {
+        let bytes = self.shown.lock().expect("nobody panics with it").clone();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut out = String::new();
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if c != '\u{1b}' {
+                out.push(c);
+                continue;
+            }
+            match chars.next() {
+                Some('[') => while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {},
+                Some('(') => _ = chars.next(),
+                _ => {}
+            }
+            out.push(' ');
+        }
+        out
+    }
+
+    fn shows(&self, what: &str) {
+        wait_until(&format!("the terminal shows '{what}'"), || self.text().contains(what));
+    }
+
+    fn keys(&mut self, keys: &str) {
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        stdin.write_all(keys.as_bytes()).and_then(|()| stdin.flush()).expect("it runs");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn hatop_shows_servers_and_passes_commands_on() {
+    let setup = setup();
+    let hatop = find_program("hatop");
+    let mut t = Terminal::start(&format!("{} -i 1 -s {}", hatop.display(), setup.socket.display()));
+    for what in ["Haring Version", "lb7", "shop", "carts", "alive", "fallen", "L4CON", "1-STATUS"] {
+        t.shows(what);
+    }
+    // Its own command line: a session with a prompt.
+    t.keys("5");
+    t.shows("command line");
+    t.keys("get weight carts/alive\r");
+    t.shows("7 (initial 7)");
+    t.keys("set weight carts/alive 3\r");
+    wait_until("the command arrived", || {
+        ask(&setup.socket, "get weight carts/alive").starts_with("3 (initial 7)")
+    });
+    t.keys("\u{1b}");
+    std::thread::sleep(Duration::from_millis(300));
+    t.keys("q");
+    wait_until("hatop ended", || t.child.try_wait().expect("our child").is_some());
+}
+
+#[test]
+fn socat_holds_an_interactive_session() {
+    let setup = setup();
+    let mut socat = Command::new(find_program("socat"))
+        .arg("-")
+        .arg(format!("UNIX-CONNECT:{}", setup.socket.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("socat starts");
+    let lines = "prompt\nset weight carts/alive 5; get weight carts/alive\noperator\nset weight carts/alive 6\nquit\n";
+    socat.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+    let mut text = String::new();
+    socat.stdout.take().expect("piped").read_to_string(&mut text).expect("text");
+    assert_eq!(text, "\n> \n5 (initial 7)\n\n> \n> Permission denied\n\n> ");
+    assert!(socat.wait().expect("our child").success());
+}
+
+#[test]
+fn odd_clients_do_not_keep_the_socket_busy() {
+    let setup = setup();
+    let connect = || {
+        let s = UnixStream::connect(&setup.socket).expect("the socket is there");
+        s.set_read_timeout(Some(PATIENCE)).expect("valid");
+        s
+    };
+    let end = |mut s: UnixStream| {
+        let mut text = Vec::new();
+        // A reset is an end, too.
+        let _ = s.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    // Half a command at the end of the stream is no command.
+    let mut s = connect();
+    s.write_all(b"set weight carts/alive 1").expect("it listens");
+    s.shutdown(std::net::Shutdown::Write).expect("connected");
+    assert_eq!(end(s), "");
+    assert!(ask(&setup.socket, "get weight carts/alive").starts_with("7 "));
+    // The answer arrives although the client has closed its side.
+    let mut s = connect();
+    s.write_all(b"show stat\n").expect("it listens");
+    s.shutdown(std::net::Shutdown::Write).expect("connected");
+    assert!(end(s).contains("carts,BACKEND"));
+    // A line without an end, and bytes that are no text.
+    let mut s = connect();
+    let _ = s.write_all(&vec![b'x'; 100_000]);
+    assert!(end(s).contains("too long"));
+    let mut s = connect();
+    s.write_all(b"\xff\xfe\0\x01 \xc3\x28\n").expect("it listens");
+    assert!(end(s).starts_with("Unknown command"));
+    // A payload beyond its limit, in lines; and one that never ends.
+    let mut s = connect();
+    let _ = s.write_all(b"add map #0 <<\n");
+    let _ = s.write_all("k v\n".repeat(400_000).as_bytes());
+    assert!(!end(s).contains("entries"));
+    // Many commands in one line, many lines in a session, and one who asks a lot and reads nothing.
+    let many = "show version;".repeat(1000);
+    assert_eq!(ask(&setup.socket, &many).matches("\n\n").count(), 1000);
+    let mut deaf = connect();
+    deaf.write_all(b"prompt i\n").expect("it listens");
+    deaf.set_write_timeout(Some(Duration::from_millis(200))).expect("valid");
+    let burst = "show stat;".repeat(1000) + "\n";
+    for _ in 0..50 {
+        if deaf.write_all(burst.as_bytes()).is_err() {
+            break;
+        }
+    }
+    assert!(ask(&setup.socket, "show info").contains("Name: Haring"));
+    assert!(setup.process.memory_kib() < 200 << 10, "{} KiB", setup.process.memory_kib());
+}
