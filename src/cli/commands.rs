@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
 use super::sink::{Gone, Sink};
-use super::{Context, Level, counters, info, server_lists, servers, stat, tables, vars};
+use super::{Context, Level, counters, info, peers, server_lists, servers, stat, tables, vars};
 use crate::proxy::{Proxy, Server};
 
 /// State of a session.
@@ -347,6 +347,13 @@ pub const COMMANDS: &[Command] = &[
     ),
     entry(&["show", "env"], "show env [<var>]", "list environment variables", Level::Operator, show_env),
     entry(&["show", "info"], "show info [typed|json]", "report about the process", Level::User, info::info),
+    entry(
+        &["show", "peers"],
+        "show peers [dict|-] [<section>]",
+        "report the sessions of peers sections",
+        Level::User,
+        peers::show,
+    ),
     entry(
         &["show", "servers", "state"],
         "show servers state [<backend>]",

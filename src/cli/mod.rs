@@ -8,6 +8,7 @@ mod counters;
 mod info;
 mod line;
 mod patterns;
+mod peers;
 mod server_checks;
 mod server_lists;
 mod servers;

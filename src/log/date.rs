@@ -51,6 +51,11 @@ fn zone() -> &'static TimeZone {
     ZONE.get_or_init(|| if cfg!(test) { TimeZone::UTC } else { TimeZone::system() })
 }
 
+/// `20/Nov/2026:23:01:16`, local time.
+pub fn local_date(t: Wall) -> String {
+    with_second(t, |s| s.local.clone())
+}
+
 /// Give `f` the second that `t` falls in.
 pub(super) fn with_second<R>(t: Wall, f: impl FnOnce(&Second) -> R) -> R {
     let epoch = t.0 / 1_000_000;

@@ -22,7 +22,7 @@ mod var;
 
 pub use capture::{CaptureDecl, Captures, CookieCapture};
 pub use conf::{DEFAULT_LINE_LEN, ProxyLog, check_mode, check_targets, resolve, resolve_global};
-pub use date::load_time_zone;
+pub use date::{load_time_zone, local_date};
 pub use fields::{LogAddr, LogFields, Origin, Timeline};
 pub use format::{LogFormat, Step, Usage};
 pub use level::{FACILITIES, Facility, LEVELS, Level, LevelOverride};

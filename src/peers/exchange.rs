@@ -84,6 +84,8 @@ pub struct LaneState {
     pub last_pushed: u32,
     /// Update id received last.
     pub last_get: u32,
+    /// Update id received that we have acknowledged last.
+    pub last_get_acked: u32,
     /// Local changes up to this position were sent.
     pub position: u64,
 }
@@ -166,6 +168,7 @@ impl Exchange {
             last_acked: l.acked_id,
             last_pushed: l.sent_id,
             last_get: l.received_id,
+            last_get_acked: if l.owes_ack { 0 } else { l.received_id },
             position: l.sent_position,
         })
     }

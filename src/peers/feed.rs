@@ -115,6 +115,16 @@ impl Feed {
         &self.table
     }
 
+    /// Its name among peers.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Changes so far.
+    pub fn newest(&self) -> u64 {
+        self.order().newest
+    }
+
     /// Give what changed its place in the order. True when anything did.
     pub fn collect(&self) -> bool {
         let Some(changes) = self.table.changes() else { return false };

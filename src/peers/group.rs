@@ -120,6 +120,19 @@ impl Group {
         self.resync == Resync::Done
     }
 
+    /// Until when the initial resync waits at this step; `NEVER` when it is over.
+    pub fn resync_deadline(&self) -> Mono {
+        match self.resync {
+            Resync::AwaitLocal { until } | Resync::Remote { until, .. } => until,
+            Resync::Done => Mono::NEVER,
+        }
+    }
+
+    /// When the peer is called next; `NEVER` while there is a session, or when it never is.
+    pub fn call_at(&self, peer: usize) -> Mono {
+        self.peers.get(peer).map_or(Mono::NEVER, |p| p.call_at)
+    }
+
     /// Positions to start a session with this peer from.
     pub fn positions(&self, peer: usize) -> &[u64] {
         self.peers.get(peer).map_or(&[], |p| &p.positions)
@@ -132,11 +145,7 @@ impl Group {
 
     /// When [`Group::on_timer`] wants to be called.
     pub fn deadline(&self) -> Mono {
-        let resync = match self.resync {
-            Resync::AwaitLocal { until } | Resync::Remote { until, .. } => until,
-            Resync::Done => Mono::NEVER,
-        };
-        self.peers.iter().map(|p| p.call_at).fold(resync, Mono::min)
+        self.peers.iter().map(|p| p.call_at).fold(self.resync_deadline(), Mono::min)
     }
 
     /// Time has passed.

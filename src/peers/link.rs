@@ -36,9 +36,9 @@ pub struct Link {
     news: Notify,
     has_news: Cell<bool>,
     /// Turns of its task.
-    pub(super) turns: Cell<u64>,
+    turns: Cell<u64>,
     /// Both ends: ours, theirs.
-    pub(super) ends: RefCell<Option<(SockAddr, SockAddr)>>,
+    ends: RefCell<Option<(SockAddr, SockAddr)>>,
 }
 
 /// What a task waited for.
@@ -68,6 +68,21 @@ impl Link {
     /// The member at the other end, once that is known.
     pub fn peer(&self) -> Option<usize> {
         self.peer.get()
+    }
+
+    /// Whether its handshake is over.
+    pub fn is_open(&self) -> bool {
+        self.with_session(|s| s.is_open()) == Some(true)
+    }
+
+    /// Turns of its task.
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// The addresses of both ends: ours, theirs.
+    pub fn ends(&self) -> Option<(SockAddr, SockAddr)> {
+        self.ends.borrow().clone()
     }
 
     /// Acts on the session, when there is one.

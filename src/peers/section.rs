@@ -1,6 +1,6 @@
 //! A peers section at work, on one thread: its sessions, its listener, its reconnections, its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use super::group::{Action, Group, SessionId};
 use super::handshake::{MINOR, Members};
 use super::link::{self, Link};
 use super::view::TableView;
-use crate::base::time::{Mono, Wall};
+use crate::base::time::Mono;
 use crate::log::{self, Level};
 use crate::net::{Listener, Socket};
 use crate::runtime::{self, Notify, Timer};
@@ -92,7 +92,6 @@ pub struct Section {
     pub(super) group: RefCell<Group>,
     pub(super) links: RefCell<BTreeMap<SessionId, Rc<Link>>>,
     pub(super) members: RefCell<Vec<MemberState>>,
-    pub(super) started: Wall,
     /// Times that the section's own task ran.
     pub(super) turns: Cell<u64>,
     pub(super) hand_over: Cell<HandOver>,
@@ -181,7 +180,6 @@ impl Section {
             group: RefCell::new(group),
             links: RefCell::default(),
             members: RefCell::new(vec![state; conf.members.len()]),
-            started: runtime::wall(),
             turns: Cell::new(0),
             hand_over: Cell::new(HandOver::No),
             stopping: Cell::new(false),
@@ -205,9 +203,37 @@ impl Section {
         log::emit_system(&self.conf.log, level, &line, runtime::wall());
     }
 
-    /// When it was started.
-    pub fn started(&self) -> Wall {
-        self.started
+    /// As configured.
+    pub fn conf(&self) -> &SectionConf {
+        &self.conf
+    }
+
+    /// All members together.
+    pub fn group(&self) -> Ref<'_, Group> {
+        self.group.borrow()
+    }
+
+    /// What is known of a member.
+    pub fn member(&self, at: usize) -> MemberState {
+        self.members.borrow().get(at).cloned().unwrap_or_default()
+    }
+
+    /// The connection with a member: the one that counts, or one that is being made.
+    pub fn link_of(&self, member: usize) -> Option<Rc<Link>> {
+        let links = self.links.borrow();
+        let mut all = links.values().filter(|l| l.peer() == Some(member));
+        let any = all.clone().next_back().cloned();
+        all.find(|l| l.is_open()).cloned().or(any)
+    }
+
+    /// The replicated tables.
+    pub fn feeds(&self) -> &[Arc<Feed>] {
+        &self.feeds
+    }
+
+    /// Times that its task ran.
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
     }
 
     /// Whether the section is being stopped.
