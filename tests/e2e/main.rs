@@ -10,4 +10,6 @@ mod log_targets;
 mod messages;
 mod slow_and_large;
 mod startup;
+mod stick;
+mod stick_cases;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -122,6 +123,18 @@ pub fn haring_with_memory(config: &str, ports: &[u16], megabytes: u32) -> Proces
     let mut command = Command::new(program());
     command.arg("-m").arg(megabytes.to_string());
     launch(config, ports, command)
+}
+
+/// The same with these arguments.
+pub fn haring_with(config: &str, ports: &[u16], args: &[&str]) -> Process {
+    let mut command = Command::new(program());
+    command.args(args);
+    launch(config, ports, command)
+}
+
+/// Debian's HAProxy with this configuration.
+pub fn haproxy(config: &str, ports: &[u16]) -> Process {
+    launch(config, ports, Command::new(find_program("haproxy")))
 }
 
 fn program() -> std::ffi::OsString {
@@ -317,6 +330,16 @@ pub fn get(port: u16, path: &str, headers: &str) -> Answer {
     let mut c = Client::connect(port);
     c.send(format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"));
     c.answer().expect("an answer")
+}
+
+/// What a command of the admin socket at that path answers.
+pub fn ask(socket: &Path, command: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("the admin socket is open");
+    stream.set_read_timeout(Some(PATIENCE)).expect("valid");
+    writeln!(stream, "{command}").expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes");
+    answer
 }
 
 /// Position of `what` in `text`.
