@@ -569,6 +569,20 @@ impl Writer {
         list
     }
 
+    /// The free records and those in the list by age, for audits.
+    #[cfg(test)]
+    pub(super) fn lists(&self) -> (Vec<u32>, Vec<u32>) {
+        let first = (self.get(FREE) as u32).checked_sub(1);
+        let free = std::iter::successors(first, |rec| self.links(*rec).1).collect();
+        (free, self.own_list().into_iter().map(|(_, rec)| rec).collect())
+    }
+
+    /// Dead ones in the list by age.
+    #[cfg(test)]
+    pub(super) fn dead_ones(&self) -> usize {
+        self.own_list().iter().filter(|(_, rec)| self.meta(*rec).state() == State::Dead).count()
+    }
+
     fn touched(&self, rec: u32) -> u64 {
         self.table.touched(rec).ms()
     }

@@ -359,6 +359,13 @@ pub struct EntryId {
     rec: u32,
 }
 
+#[cfg(test)]
+impl EntryId {
+    pub(super) fn rec(&self) -> u32 {
+        self.rec
+    }
+}
+
 /// An entry in use: it cannot expire, and nobody purges it, as long as this lives.
 #[derive(Debug)]
 pub struct Entry<'t> {
