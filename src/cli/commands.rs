@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
 use super::sink::{Gone, Sink};
-use super::{Context, Level, counters, info, peers, server_lists, servers, stat, tables, vars};
+use super::{Context, Level, counters, errors, info, peers, server_lists, servers, stat, tables, vars};
 use crate::proxy::{Proxy, Server};
 
 /// State of a session.
@@ -346,6 +346,13 @@ pub const COMMANDS: &[Command] = &[
         show_sockets,
     ),
     entry(&["show", "env"], "show env [<var>]", "list environment variables", Level::Operator, show_env),
+    entry(
+        &["show", "errors"],
+        "show errors [<iid>|<proxy>] [request|response]",
+        "show the last invalid messages",
+        Level::Operator,
+        errors::show,
+    ),
     entry(&["show", "info"], "show info [typed|json]", "report about the process", Level::User, info::info),
     entry(
         &["show", "peers"],

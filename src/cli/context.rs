@@ -9,7 +9,7 @@ use crate::base::time::{Mono, Wall};
 use crate::config::{Env, Tables};
 use crate::proxy::check::Watch;
 use crate::proxy::global::ProcessLimits;
-use crate::proxy::{Live, Snapshot};
+use crate::proxy::{Captures, Live, Snapshot};
 use crate::runtime::ThreadHandle;
 
 /// Everything that commands can reach.
@@ -20,6 +20,8 @@ pub struct Context {
     pub live: Arc<Live>,
     /// The stick tables.
     pub stick: Arc<crate::stick::Tables>,
+    /// Invalid messages.
+    pub captures: Arc<Captures>,
     /// Changes of servers.
     pub watch: Arc<Watch>,
     /// The worker threads: each one's counters are written by itself only.

@@ -5,6 +5,7 @@
 pub mod commands;
 mod context;
 mod counters;
+mod errors;
 mod info;
 mod line;
 mod patterns;

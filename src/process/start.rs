@@ -254,6 +254,7 @@ fn admin_context(
     cli::Context {
         snapshot: shared.snapshot.clone(),
         live: shared.live.clone(),
+        captures: shared.captures.clone(),
         stick: shared.stick.clone(),
         watch,
         threads,

@@ -16,6 +16,7 @@ pub mod live;
 pub mod pool;
 pub mod queue;
 
+mod captures;
 mod cpu_map;
 pub mod global;
 pub mod global_keywords;
@@ -30,6 +31,7 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 
+pub use captures::{CAPTURE_MAX, Capture, Captures};
 pub use cpu_map::CpuMap;
 pub use global::GlobalConf;
 pub use ids::{ListenerId, ProxyId, ServerId};

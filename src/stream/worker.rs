@@ -12,7 +12,7 @@ use crate::proxy::balance::Balancer;
 use crate::proxy::global::{GlobalConf, TuneConf};
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::queue::Queues;
-use crate::proxy::{ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
+use crate::proxy::{Captures, ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
 use crate::rules::ProxyRules;
 use crate::runtime::Notify;
 use crate::sample::WantsServerRtt;
@@ -76,6 +76,8 @@ pub struct Shared {
     pub plans: Vec<Plan>,
     /// The stick tables.
     pub stick: Arc<Tables>,
+    /// The last invalid messages.
+    pub captures: Arc<Captures>,
     /// How to connect to each server, by `ServerId`.
     pub(super) targets: Vec<Target>,
 }
@@ -138,7 +140,8 @@ impl Shared {
             Target::new(px, &px.backend().servers[index], &tune)
         };
         let targets = snapshot.servers.iter().map(target).collect();
-        Ok(Arc::new(Shared { snapshot, live, queues, settings, plans, stick: tables, targets }))
+        let captures = Arc::new(Captures::new(snapshot.proxies.len()));
+        Ok(Arc::new(Shared { captures, snapshot, live, queues, settings, plans, stick: tables, targets }))
     }
 
     /// What a proxy's streams need.

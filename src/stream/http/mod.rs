@@ -3,6 +3,7 @@
 pub(super) mod answers;
 pub(super) mod body;
 mod cacheable;
+mod capture;
 pub(super) mod exchange;
 pub(super) mod keepalive;
 pub(super) mod request;

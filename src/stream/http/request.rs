@@ -20,7 +20,7 @@ use super::super::wait::until;
 use super::super::worker::View;
 use super::exchange::no_request;
 use super::keepalive::Silence;
-use super::{Next, answers, body};
+use super::{Next, answers, body, capture};
 
 /// Reads the head; `first` is what was received so far. What follows the head stays with the socket.
 pub(in crate::stream) async fn read_head(
@@ -93,7 +93,10 @@ fn parse(view: &View, st: &mut Stream<'_>, bytes: &[u8]) -> Result<Option<usize>
             Ok(Some(head_len))
         }
         Ok(Parsed::Partial) => Ok(None),
-        Err(e) => Err(e.status()),
+        Err(e) => {
+            capture::request(view, st, bytes, e.at, e.kind.to_string());
+            Err(e.status())
+        }
     }
 }
 

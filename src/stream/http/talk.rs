@@ -20,7 +20,7 @@ use super::super::termination::{Cause, Phase};
 use super::super::wait::until;
 use super::super::worker::View;
 use super::request::close_mode;
-use super::{Next, answers, response};
+use super::{Next, answers, capture, response};
 
 /// The request's way to the server: what was sent, what is left.
 pub(in crate::stream) struct Upload {
@@ -282,7 +282,10 @@ fn take_head(
         let bytes: &[u8] = if head.is_empty() { &buf } else { head };
         let method = st.x.request.method();
         match parse_response(bytes, &limits, relax, method, &mut st.x.response) {
-            Err(_) => return Err(Missing::Junk),
+            Err(e) => {
+                capture::response(view, st, bytes, e.at, e.kind.to_string());
+                return Err(Missing::Junk);
+            }
             Ok(Parsed::Partial) => {
                 if head.is_empty() {
                     head.extend_from_slice(&buf);
