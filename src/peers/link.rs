@@ -263,7 +263,6 @@ fn established(section: &Rc<Section>, link: &Rc<Link>, name: &str) {
         s.resume(group.positions(peer));
         s.set_shard(shard);
         if link.teaches.get() {
-            s.set_up_to_date(true);
             s.teach(&section.tables);
         }
     });

@@ -255,8 +255,8 @@ impl Section {
         self.deaf.notify_all();
         let links: Vec<Rc<Link>> = self.links.borrow().values().cloned().collect();
         links.iter().for_each(|l| l.close(CloseReason::Stopping));
-        // What is not known to be complete is not worth more than what the others have.
-        if self.group.borrow().is_up_to_date() && self.conf.listen.is_some() {
+        // Also when we do not know everything ourselves: the session says so at the end of the lesson.
+        if self.conf.listen.is_some() {
             self.hand_over.set(HandOver::Running);
             runtime::spawn(hand_over(self.clone()));
         }
