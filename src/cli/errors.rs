@@ -30,9 +30,11 @@ pub fn show(call: &mut Call<'_>) -> Next {
     };
     let events = cx.captures.events();
     let _ = writeln!(call.out, "Total events captured on [{}] : {events}", date(runtime::wall()));
-    for px in cx.snapshot.proxies.iter().filter(|p| only.is_none_or(|o| o.id == p.id)) {
+    // Both sides of an exchange are concerned.
+    let concerns = |c: &Capture| only.is_none_or(|o| c.frontend == o.id || c.backend == Some(o.id));
+    for px in &cx.snapshot.proxies {
         for &response in sides {
-            if let Some(capture) = cx.captures.last(px.id, response) {
+            if let Some(capture) = cx.captures.last(px.id, response).filter(concerns) {
                 one(call, px, response, &capture);
             }
         }
