@@ -1,5 +1,6 @@
 //! A `peers` section, resolved.
 
+use crate::base;
 use crate::config::Loc;
 use crate::log::ProxyLog;
 use crate::net::{BindOpts, ConnectOpts, SockAddr};
@@ -55,8 +56,8 @@ pub struct MemberConf {
 /// The listener of this node.
 #[derive(Clone, Debug)]
 pub struct ListenConf {
-    /// Address.
-    pub addr: SockAddr,
+    /// Address, or an inherited descriptor.
+    pub addr: base::SockAddr,
     /// Options.
     pub opts: BindOpts,
     /// The line that says so.

@@ -10,6 +10,7 @@ use crate::base::SockAddr;
 use crate::cli;
 use crate::config::{Loc, Sources};
 use crate::net::{self, BindOpts, Keepalive, Listener, UnixOwner};
+use crate::peers::ListenConf;
 use crate::proxy::global::{GlobalConf, TuneConf};
 use crate::proxy::{ListenerConf, ListenerId, Proxy, Snapshot};
 use crate::sys::process::duplicate_fd;
@@ -80,14 +81,14 @@ pub fn all(
     }
     for (at, section) in snapshot.peers.iter().enumerate().filter(|(_, s)| s.is_active()) {
         let Some(listen) = &section.listen else { continue };
-        match Listener::open(&listen.addr, &BindOpts { no_reuseport: !reuseport, ..listen.opts.clone() }) {
+        match peers_listener(listen, reuseport) {
             Ok(fd) => sockets.peers.push((at, fd)),
             Err(error) => errors.push(format!(
                 "Binding {} for peers section {}: cannot bind socket ({}) for [{}]",
                 place(listen.loc, sources),
                 section.name,
                 words(&error),
-                listen.addr
+                shown(&listen.addr)
             )),
         }
     }
@@ -194,6 +195,16 @@ fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool, tune: &TuneConf) -> 
         unix: UnixOwner { mode: socket.unix.mode, uid: socket.unix.uid, gid: socket.unix.gid },
         namespace: None,
     }
+}
+
+fn peers_listener(conf: &ListenConf, reuseport: bool) -> io::Result<OwnedFd> {
+    if let SockAddr::Fd(fd) = conf.addr {
+        return duplicate_fd(fd);
+    }
+    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
+        return Err(io::Error::other("this kind of address cannot be listened on"));
+    };
+    Listener::open(&addr, &BindOpts { no_reuseport: !reuseport, ..conf.opts.clone() })
 }
 
 fn admin_socket(conf: &cli::SocketConf) -> io::Result<OwnedFd> {

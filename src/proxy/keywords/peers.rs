@@ -106,7 +106,7 @@ fn localpeer(cx: &mut ParseCx<'_>) {
 fn bind(cx: &mut ParseCx<'_>) {
     let loc = cx.dir.loc;
     let Some(w) = cx.expect("[<address>]:<port>, or the path of a unix socket") else { return };
-    let rules = AddrRules { range: false, fd: false, ..AddrRules::BIND };
+    let rules = AddrRules { range: false, ..AddrRules::BIND };
     let addr = cx.addr(w, rules);
     let mut options = raw(cx).bind_options.clone();
     parse_bind_options(cx, &mut options);

@@ -78,7 +78,7 @@ fn one(
     let Some(local) = local else { return Some(conf) };
     conf.listen = listen(cx, &raw, &raw.members[local]);
     if let Some(listen) = &conf.listen {
-        conf.members[local].addr = Some(listen.addr.clone());
+        conf.members[local].addr = net::SockAddr::configured(&listen.addr);
     }
     for (member, raw) in conf.members.iter().zip(&raw.members) {
         if member.addr.is_none() && member.name != local_name && !raw.wrong_addr {
@@ -118,7 +118,11 @@ fn member(cx: &mut Cx<'_>, raw: &RawMember, shards: u32) -> MemberConf {
     }
     MemberConf {
         name: raw.name.value.clone(),
-        addr: raw.addr.as_ref().and_then(|a| address(cx, &a.value, a.loc)),
+        addr: raw
+            .addr
+            .as_ref()
+            .and_then(|a| address(cx, &a.value, a.loc))
+            .and_then(|a| net::SockAddr::configured(&a)),
         connect: ConnectOpts {
             source: source.as_ref().and_then(|s| s.fixed()),
             interface: source.as_ref().and_then(|s| s.interface.clone()),
@@ -168,7 +172,7 @@ fn listen(cx: &mut Cx<'_>, raw: &RawPeers, local: &RawMember) -> Option<ListenCo
     }
 }
 
-fn address(cx: &mut Cx<'_>, spec: &AddrSpec, loc: Loc) -> Option<net::SockAddr> {
+fn address(cx: &mut Cx<'_>, spec: &AddrSpec, loc: Loc) -> Option<SockAddr> {
     let addrs = match (spec.sock_addrs(), &spec.host) {
         (Some(list), _) => list,
         (None, Host::Name(name, family)) => match cx.hosts.lookup(name, *family) {
@@ -180,7 +184,7 @@ fn address(cx: &mut Cx<'_>, spec: &AddrSpec, loc: Loc) -> Option<net::SockAddr> 
         },
         (None, _) => Vec::new(),
     };
-    addrs.first().and_then(|a: &SockAddr| net::SockAddr::configured(a))
+    addrs.into_iter().next()
 }
 
 fn bind_opts(socket: &ListenerSocket) -> BindOpts {
