@@ -136,7 +136,9 @@ impl Writer {
         let t = &*self.table;
         let base = t.record(rec);
         let meta = Meta(self.meta(rec).next(State::Building).0 | Meta::one(t.process()));
-        t.w(base + META).store(meta.0, Relaxed);
+        // Release: whoever sees this also sees that the record is out of the index. (Without, a walk that began before
+        // could take it for a linked one.)
+        t.w(base + META).store(meta.0, Release);
         // Whoever sees any of what follows sees the new version as well.
         fence(Release);
         key.store(t.ws(base + KEY, t.key_words()));

@@ -1,0 +1,287 @@
+//! The index and the records of stick tables under a model checker: the sources themselves, with loom's atomics in place
+//! of the machine's, in tables of one to three records, with every order of steps that up to `HARING_PREEMPTIONS`
+//! (2 unless set) interruptions give, and with every value that a load may see under its ordering.
+
+#![allow(dead_code, unused_imports)]
+
+mod base {
+    pub mod time {
+        pub use haring::base::time::Mono;
+    }
+}
+
+mod sys {
+    /// Memory of loom's words; nothing is mapped.
+    pub mod memfd {
+        use std::io;
+        use std::os::fd::{BorrowedFd, OwnedFd};
+
+        use loom::sync::atomic::AtomicU64;
+
+        #[derive(Debug)]
+        pub struct Segment {
+            words: Vec<AtomicU64>,
+        }
+
+        impl Segment {
+            pub fn new(_: &str, words: usize) -> io::Result<Segment> {
+                Ok(Segment { words: (0..words).map(|_| AtomicU64::new(0)).collect() })
+            }
+            pub fn map(_: OwnedFd) -> io::Result<Segment> {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            pub fn words(&self) -> &[AtomicU64] {
+                &self.words
+            }
+            pub fn fd(&self) -> BorrowedFd<'_> {
+                unreachable!("the model hands nothing over")
+            }
+        }
+    }
+}
+
+#[path = "."]
+mod stick {
+    #[path = "../src/stick/current.rs"]
+    mod current;
+    #[path = "../src/stick/data.rs"]
+    mod data;
+    #[path = "../src/stick/index.rs"]
+    mod index;
+    #[path = "../src/stick/key.rs"]
+    mod key;
+    #[path = "../src/stick/schema.rs"]
+    mod schema;
+    #[path = "../src/stick/slab.rs"]
+    mod slab;
+    #[path = "../src/stick/table.rs"]
+    mod table;
+
+    pub use data::{DataClass, DataType, Slot};
+    pub use key::{Key, KeyType};
+    pub use schema::{DataDef, Schema, SchemaError};
+    pub use table::{Entry, EntryId, Table, Writer};
+
+    mod atomics {
+        pub use loom::sync::atomic::{AtomicU64, fence};
+
+        pub fn seed() -> u64 {
+            7
+        }
+    }
+
+    /// Nothing replicates here.
+    #[derive(Debug)]
+    pub struct Changes;
+
+    impl Changes {
+        pub fn mark(&self, _: u32) {}
+    }
+
+    /// Rates have no part in the protocol.
+    mod rate {
+        use super::atomics::AtomicU64;
+
+        pub fn add(_: &[AtomicU64], _: u32, _: u32, _: u64) -> u64 {
+            0
+        }
+        pub fn read(_: &[AtomicU64], _: u32, _: u32) -> u64 {
+            0
+        }
+        pub fn set(_: &[AtomicU64], _: u32, _: u32, _: u32, _: u32) {}
+    }
+}
+
+use std::sync::Arc;
+
+use base::time::Mono;
+use loom::thread;
+use stick::*;
+
+const NOW: Mono = Mono(5_000_000_000);
+
+fn later(ms: u64) -> Mono {
+    Mono(NOW.0 + ms * 1_000_000)
+}
+
+fn check(f: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    let bound = std::env::var("HARING_PREEMPTIONS").ok().and_then(|n| n.parse().ok());
+    model.preemption_bound = Some(bound.unwrap_or(2));
+    model.max_branches = 100_000;
+    model.check(f);
+}
+
+fn table(size: u32, slabs: usize, expire_ms: Option<u64>) -> (Arc<Table>, Slot) {
+    let mut s = Schema::new(KeyType::Integer, size);
+    s.expire_ms = expire_ms;
+    s.store(DataDef::plain(DataType::Gpc0)).expect("the first one");
+    let slot = s.slot(DataType::Gpc0, 0).expect("stored");
+    (Arc::new(Table::create("model", s, slabs).expect("no system call")), slot)
+}
+
+fn writer(t: &Arc<Table>, thread: u32) -> Writer {
+    Writer::claim(t, 1, thread).expect("there are enough slabs")
+}
+
+fn keys(t: &Table) -> Vec<(u32, u32)> {
+    let mut out = Vec::new();
+    t.each(NOW, |e| {
+        out.push((u32::from_be_bytes(e.key()[..4].try_into().expect("four bytes")), e.uses()));
+        true
+    });
+    out.sort_unstable();
+    out
+}
+
+#[test]
+fn a_key_that_two_insert_is_there_once() {
+    check(|| {
+        let (t, slot) = table(2, 2, None);
+        let (a, b) = (writer(&t, 0), writer(&t, 1));
+        let other = thread::spawn(move || {
+            b.get_or_insert(1.into(), NOW).expect("there is room").add(slot, 1, NOW);
+        });
+        a.get_or_insert(1.into(), NOW).expect("there is room").add(slot, 1, NOW);
+        other.join().expect("no panic");
+        assert_eq!((keys(&t), t.read(1.into(), slot, NOW)), (vec![(1, 0)], Some(2)));
+    });
+}
+
+#[test]
+fn neighbours_in_a_bucket_come_and_go() {
+    check(|| {
+        let (t, slot) = table(2, 2, None);
+        let (a, b) = (writer(&t, 0), writer(&t, 1));
+        drop(a.get_or_insert(1.into(), NOW));
+        let (t2, t3) = (t.clone(), t.clone());
+        let remover = thread::spawn(move || t2.remove(1.into()));
+        let inserter = thread::spawn(move || drop(b.get_or_insert(3.into(), NOW).expect("there is room")));
+        assert_ne!(t3.read(3.into(), slot, NOW), Some(1));
+        inserter.join().expect("no panic");
+        assert!(remover.join().expect("no panic"));
+        assert_eq!(keys(&t), [(3, 0)]);
+        drop(a);
+    });
+}
+
+#[test]
+fn what_is_in_use_is_not_removed() {
+    check(|| {
+        let (t, slot) = table(1, 1, None);
+        let a = writer(&t, 0);
+        drop(a.get_or_insert(1.into(), NOW));
+        let t2 = t.clone();
+        let remover = thread::spawn(move || t2.remove(1.into()));
+        let counted = t.get(1.into(), NOW).map(|e| {
+            let before = e.get(slot, NOW);
+            e.add(slot, 1, NOW) - before
+        });
+        let removed = remover.join().expect("no panic");
+        assert!(removed || counted == Some(1), "either it was removed, or it was in use");
+        assert_eq!(keys(&t).len(), usize::from(!removed));
+        // Its record is whole again.
+        assert_eq!(a.get_or_insert(2.into(), NOW).expect("there is room").get(slot, NOW), 0);
+    });
+}
+
+/// The only record goes to another key while somebody reads the first one.
+#[test]
+fn a_purged_record_does_not_show_through() {
+    check(|| {
+        let (t, slot) = table(1, 1, None);
+        let a = writer(&t, 0);
+        a.get_or_insert(1.into(), NOW).expect("there is room").set(slot, 10, NOW);
+        let t2 = t.clone();
+        let reader = thread::spawn(move || {
+            let read = t2.read(1.into(), slot, NOW);
+            assert!(read.is_none() || read == Some(10), "torn: {read:?}");
+        });
+        let e = a.get_or_insert(2.into(), later(1)).expect("nobody uses the other");
+        assert_eq!(e.get(slot, later(1)), 0);
+        e.set(slot, 20, later(1));
+        reader.join().expect("no panic");
+    });
+}
+
+/// The same while somebody counts on the first one.
+#[test]
+fn nobody_counts_on_another_key() {
+    check(|| {
+        let (t, slot) = table(1, 1, None);
+        let a = writer(&t, 0);
+        drop(a.get_or_insert(1.into(), NOW));
+        let t2 = t.clone();
+        let user = thread::spawn(move || t2.get(1.into(), NOW).map(|e| e.add(slot, 1, NOW)));
+        let made = a.get_or_insert(2.into(), later(1)).map(|e| e.add(slot, 1, NOW));
+        let used = user.join().expect("no panic");
+        assert!(made.is_none_or(|n| n == 1) && used.is_none_or(|n| n == 1), "{made:?} {used:?}");
+        assert!(made.is_some() || used.is_some(), "somebody was first");
+        assert_eq!(keys(&t), [(if made.is_some() { 2 } else { 1 }, 0)]);
+    });
+}
+
+#[test]
+fn expired_ones_are_replaced_once() {
+    check(|| {
+        let (t, slot) = table(3, 2, Some(10));
+        let (a, b) = (writer(&t, 0), writer(&t, 1));
+        a.get_or_insert(1.into(), NOW).expect("there is room").set(slot, 10, NOW);
+        let t2 = t.clone();
+        let other = thread::spawn(move || {
+            b.get_or_insert(1.into(), later(20)).expect("there is room").add(slot, 1, later(20));
+        });
+        a.maintain(later(20), 4);
+        other.join().expect("no panic");
+        assert_eq!(t2.read(1.into(), slot, later(20)), Some(1));
+        assert_eq!(keys(&t), [(1, 0)]);
+    });
+}
+
+#[test]
+fn records_that_are_handed_over_are_whole() {
+    check(|| {
+        let (t, slot) = table(2, 2, None);
+        let (a, b) = (writer(&t, 0), writer(&t, 1));
+        for k in [1, 2] {
+            drop(a.get_or_insert(k.into(), NOW));
+        }
+        assert!(b.get_or_insert(3.into(), NOW).is_none(), "nothing is left");
+        let t2 = t.clone();
+        let asker = thread::spawn(move || {
+            let got = b.get_or_insert(3.into(), later(1)).map(|e| e.add(slot, 1, later(1)));
+            (got, b)
+        });
+        a.maintain(later(1), 4);
+        let (got, b) = asker.join().expect("no panic");
+        assert!(got.is_none() || got == Some(1));
+        let again = b.get_or_insert(3.into(), later(2)).expect("it was given").get(slot, later(2));
+        assert_eq!(Some(again), got.or(Some(0)));
+        assert_eq!(t2.read(3.into(), slot, later(2)), Some(again));
+        assert_eq!(keys(&t2), [(2, 0), (3, 0)]);
+    });
+}
+
+/// A slab is given up, and adopted while somebody else uses and removes what is in it.
+#[test]
+fn adoption_among_others() {
+    check(|| {
+        let (t, slot) = table(2, 3, None);
+        let (a, b) = (writer(&t, 0), writer(&t, 1));
+        drop(a.get_or_insert(1.into(), NOW));
+        drop(a);
+        let t2 = t.clone();
+        let user = thread::spawn(move || {
+            let used = t2.get(1.into(), NOW).map(|e| e.add(slot, 1, NOW));
+            assert!(used.is_none() || used == Some(1));
+            t2.remove(1.into())
+        });
+        b.adopt(|_| false);
+        assert!(user.join().expect("no panic"));
+        b.maintain(NOW, 4);
+        for k in [5, 6] {
+            assert!(b.get_or_insert(k.into(), NOW).is_some(), "a record is lost");
+        }
+        assert_eq!(keys(&t), [(5, 0), (6, 0)]);
+    });
+}
