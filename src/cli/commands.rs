@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
 use super::sink::{Gone, Sink};
-use super::{Context, Level, counters, errors, info, peers, server_lists, servers, stat, tables, vars};
+use super::{
+    Context, Level, counters, errors, info, internals, peers, server_lists, servers, stat, tables, vars,
+};
 use crate::proxy::{Proxy, Server};
 
 /// State of a session.
@@ -226,6 +228,7 @@ pub const COMMANDS: &[Command] = &[
         Level::Operator,
         counters::clear,
     ),
+    entry(&["debug", "dev"], "debug dev ...", "refused", Level::User, internals::debug),
     entry(
         &["disable", "agent"],
         "disable agent <bk>/<srv>",
@@ -353,6 +356,28 @@ pub const COMMANDS: &[Command] = &[
         Level::Operator,
         errors::show,
     ),
+    entry(
+        &["show", "fd"],
+        "show fd [<fd>]",
+        "list the open file descriptors",
+        Level::Operator,
+        internals::fds,
+    ),
+    entry(&["show", "pools"], "show pools", "report the use of pools", Level::Operator, internals::pools),
+    entry(
+        &["show", "schema", "json"],
+        "show schema json",
+        "show the schema of the JSON answers",
+        Level::User,
+        stat::schema,
+    ),
+    entry(
+        &["show", "threads"],
+        "show threads",
+        "report what each thread did",
+        Level::Operator,
+        internals::threads,
+    ),
     entry(&["show", "info"], "show info [typed|json]", "report about the process", Level::User, info::info),
     entry(
         &["show", "peers"],
@@ -433,6 +458,8 @@ fn unknown(words: &[String], level: Level, out: &mut String) {
 }
 
 fn list<'a>(commands: impl Iterator<Item = &'a Command>, out: &mut String) {
+    let mut commands: Vec<&Command> = commands.collect();
+    commands.sort_unstable_by_key(|c| c.usage);
     for c in commands {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {:<39} : {}", c.usage, c.help);
@@ -499,7 +526,12 @@ fn show_level(call: &mut Call<'_>) -> Next {
 fn show_sockets(call: &mut Call<'_>) -> Next {
     call.out.push_str("# socket lvl processes\n");
     for (address, level) in &call.cx.facts.sockets {
-        let _ = writeln!(call.out, "{address} {} all", level.name());
+        let family = match address.parse::<std::net::SocketAddr>() {
+            Ok(a) if a.is_ipv4() => "ipv4@",
+            Ok(_) => "ipv6@",
+            Err(_) => "",
+        };
+        let _ = writeln!(call.out, "{family}{address} {} all", level.name());
     }
     Next::Continue
 }

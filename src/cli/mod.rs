@@ -7,6 +7,7 @@ mod context;
 mod counters;
 mod errors;
 mod info;
+mod internals;
 mod line;
 mod patterns;
 mod peers;

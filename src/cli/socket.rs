@@ -65,19 +65,23 @@ pub fn sockets(global: &GlobalConf, env: &Env, diags: &mut Diagnostics) -> Vec<S
 
 fn socket(global: &GlobalConf, line: &StatsSocket, env: &Env, diags: &mut Diagnostics) -> Vec<SocketConf> {
     let text = words::expand_in_address(&line.address.text(), env);
-    let spec = match AddrSpec::parse(&text, AddrRules::BIND) {
-        Ok(spec) => spec,
-        Err(error) => {
-            diags.error(line.address.loc, format!("'stats socket' : {}", error.message));
+    let mut addrs = Vec::new();
+    for part in text.split(',') {
+        let spec = match AddrSpec::parse(part, AddrRules::BIND) {
+            Ok(spec) => spec,
+            Err(error) => {
+                diags.error(line.address.loc, format!("'stats socket' : {}", error.message));
+                return Vec::new();
+            }
+        };
+        let Some(some) = spec.sock_addrs() else {
+            diags
+                .error(line.address.loc, "'stats socket' : host names are not resolved here")
+                .help("write an address");
             return Vec::new();
-        }
-    };
-    let Some(addrs) = spec.sock_addrs() else {
-        diags
-            .error(line.address.loc, "'stats socket' : host names are not resolved here")
-            .help("write an address");
-        return Vec::new();
-    };
+        };
+        addrs.extend(some);
+    }
     let Some(base) = options(global, line, diags) else { return Vec::new() };
     addrs.into_iter().map(|addr| SocketConf { addr, ..base.clone() }).collect()
 }
@@ -199,6 +203,8 @@ mod tests {
         assert_eq!(s[2].addr.port(), Some(9999));
         assert_eq!(s[3].group, Some(Account::Id(7)));
         assert!(s[3].expose_fd);
+        let (s, d) = parse("stats socket /tmp/a,127.0.0.1:1,abns@b level admin");
+        assert!(!d.has_errors() && s.len() == 3 && s.iter().all(|s| s.level == Level::Admin), "{s:?}");
     }
 
     #[test]

@@ -45,3 +45,9 @@ pub fn show(call: &mut Call<'_>) -> Next {
     }
     Next::Continue
 }
+
+/// `show schema json`.
+pub fn schema(call: &mut Call<'_>) -> Next {
+    call.out.push_str(&stats::schema());
+    Next::Continue
+}

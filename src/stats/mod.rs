@@ -3,9 +3,11 @@
 
 mod fields;
 mod row;
+mod schema;
 
 pub use fields::{FIELDS, Field, FieldId};
 pub use row::{Filter, Object, Row, Value, rows};
+pub use schema::schema;
 
 use std::fmt::Write;
 
