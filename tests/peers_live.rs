@@ -262,24 +262,138 @@ fn every_type_travels_to_haproxy_and_back() {
 }
 
 /// A new process takes over from an old one that is told to finish: the old one teaches it.
-#[test]
-fn a_reload_keeps_the_table() {
+fn reload(before: Kind, after: Kind) {
     let (ports, apps) = (Ports::free(), [App::start("app1"), App::start("app2")]);
-    let mut old = Node::start(Kind::Haring, "node1", &[], |s| sticky(&ports, &apps, 1, s));
+    let mut old = Node::start(before, "node1", &[], |s| sticky(&ports, &apps, 1, s));
     let addr = (Ipv4Addr::LOCALHOST, ports.http);
     eventually("the node serves", || connects(addr));
     for _ in 0..5 {
         get(addr, None).expect("served");
     }
-    let before = servers(&old);
-    assert_eq!(before.len(), 5);
+    let taught = servers(&old);
+    assert_eq!(taught.len(), 5);
+    let taught_after = |old: &Node| match old.kind {
+        // It gives only what it believes to be complete: it waits some seconds for others to ask after a start.
+        Kind::HaProxy(_) => std::thread::park_timeout(Duration::from_secs(11)),
+        Kind::Haring => {}
+    };
+    taught_after(&old);
     let pid = old.pid().to_string();
-    let new = Node::start(Kind::Haring, "node1", &["-sf", &pid], |s| sticky(&ports, &apps, 1, s));
+    let new = Node::start(after, "node1", &["-sf", &pid], |s| sticky(&ports, &apps, 1, s));
     eventually("the new process knows what the old one knew", || {
         let now = servers(&new);
-        (now == before).then_some(()).ok_or(format!("{now:?}"))
+        (now == taught).then_some(()).ok_or(format!("{now:?}"))
     });
     eventually("the old process ends", || old.has_ended().then_some(()).ok_or_else(|| "it runs".to_owned()));
+}
+
+#[test]
+fn a_reload_keeps_the_table() {
+    reload(Kind::Haring, Kind::Haring);
+}
+
+#[test]
+fn haproxy_hands_its_table_over_and_takes_ours() {
+    reload(Kind::HaProxy("haproxy".into()), Kind::Haring);
+    reload(Kind::Haring, Kind::HaProxy("haproxy".into()));
+}
+
+fn two_tables(ports: &Ports, index: usize, socket: &str) -> String {
+    let (peers, http) = (ports.peers, ports.http);
+    let receives = if index == 2 { "recv-only write-to mypeers/sum" } else { "" };
+    format!(
+        "global
+    stats socket {socket} level admin
+defaults
+    mode http
+    timeout client 5s
+peers mypeers
+    bind 127.0.0.{index}:{peers}
+    shards 2
+    server node1 {}
+    server node2 {} shard {}
+    server node3 {} shard 2
+    table t type string size 1000 {receives} store server_id,gpc0,conn_cur,gpt0
+    table sum type string size 1000 store server_id,gpc0,conn_cur,gpt0
+frontend in
+    bind 127.0.0.{index}:{http}
+",
+        if index == 1 { String::new() } else { format!("127.0.0.1:{peers}") },
+        if index == 2 { String::new() } else { format!("127.0.0.2:{peers}") },
+        if ports.shards { 1 } else { 0 },
+        if index == 3 { String::new() } else { format!("127.0.0.3:{peers}") },
+    )
+}
+
+fn connected(node: &Node, to: &str) {
+    eventually("the nodes connect", || {
+        let state = node.command("show peers");
+        state.contains(&format!("id={to}(remote,active)")).then_some(()).ok_or(state)
+    });
+}
+
+fn keys(node: &Node, table: &str) -> BTreeSet<String> {
+    node.table(table).iter().map(|e| node::field(e, "key")).collect()
+}
+
+#[test]
+fn a_table_that_only_receives_looks_at_others() {
+    let ports = Ports::free();
+    let nodes =
+        [1, 2].map(|i| Node::start(Kind::Haring, &format!("node{i}"), &[], |s| two_tables(&ports, i, s)));
+    connected(&nodes[0], "node2");
+    let data = "data.server_id 3 data.gpc0 7 data.conn_cur 5 data.gpt0 9";
+    assert_eq!(nodes[0].command(&format!("set table mypeers/t key a {data}")).trim(), "");
+    eventually("everything is received, facts of the other node included", || {
+        let entry = nodes[1].entry("mypeers/t", "a").ok_or("no entry")?;
+        let all = ["server_id=3", "gpc0=7", "conn_cur=5", "gpt0=9"].iter().all(|w| entry.contains(w));
+        all.then_some(()).ok_or(entry)
+    });
+    let sum = nodes[1].entry("mypeers/sum", "a").expect("written with the other");
+    assert!(["server_id=3", "gpc0=0", "conn_cur=0", "gpt0=9"].iter().all(|w| sum.contains(w)), "{sum}");
+    // What is changed there stays there.
+    assert_eq!(nodes[1].command("set table mypeers/t key b data.gpc0 1").trim(), "");
+    assert_eq!(nodes[1].command("set table mypeers/sum key c data.gpc0 1").trim(), "");
+    eventually("the other table goes both ways", || {
+        nodes[0].entry("mypeers/sum", "c").map(|_| ()).ok_or_else(|| nodes[0].command("show peers"))
+    });
+    assert_eq!(keys(&nodes[0], "mypeers/t"), BTreeSet::from(["a".to_owned()]));
+    assert_eq!(keys(&nodes[0], "mypeers/sum"), BTreeSet::from(["c".to_owned()]));
+}
+
+#[test]
+fn shards_deal_the_entries_out() {
+    let ports = Ports { shards: true, ..Ports::free() };
+    let nodes =
+        [1, 2, 3].map(|i| Node::start(Kind::Haring, &format!("node{i}"), &[], |s| two_tables(&ports, i, s)));
+    connected(&nodes[0], "node2");
+    connected(&nodes[0], "node3");
+    for i in 0..60 {
+        assert_eq!(nodes[0].command(&format!("set table mypeers/sum key k{i} data.gpc0 1")).trim(), "");
+    }
+    eventually("every entry is at one of the two", || {
+        let (two, three) = (keys(&nodes[1], "mypeers/sum"), keys(&nodes[2], "mypeers/sum"));
+        let dealt =
+            two.len() + three.len() == 60 && two.is_disjoint(&three) && two.len() > 10 && three.len() > 10;
+        dealt.then_some(()).ok_or(format!("{two:?} {three:?}"))
+    });
+}
+
+/// Stopping without a successor takes no time.
+#[test]
+fn a_stop_does_not_wait_for_nobody() {
+    let (ports, apps) = (Ports::free(), [App::start("app1"), App::start("app2")]);
+    let mut node = Node::start(Kind::Haring, "node1", &[], |s| sticky(&ports, &apps, 1, s));
+    let other = Node::start(Kind::Haring, "node2", &[], |s| sticky(&ports, &apps, 2, s));
+    connected(&other, "node1");
+    let began = Instant::now();
+    node.signal("-USR1");
+    eventually("the node ends", || node.has_ended().then_some(()).ok_or_else(|| node.log()));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    eventually("the other one knows", || {
+        let state = other.command("show peers");
+        state.contains("id=node1(remote,inactive)").then_some(()).ok_or(state)
+    });
 }
 
 /// What a stranger or a broken peer says ends its connection with the status that the protocol has for it.

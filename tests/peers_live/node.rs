@@ -26,11 +26,13 @@ pub fn newest_haproxy() -> Option<PathBuf> {
 pub struct Ports {
     pub peers: u16,
     pub http: u16,
+    /// Entries are dealt out.
+    pub shards: bool,
 }
 
 impl Ports {
     pub fn free() -> Ports {
-        Ports { peers: free_port(), http: free_port() }
+        Ports { peers: free_port(), http: free_port(), shards: false }
     }
 }
 
@@ -106,6 +108,11 @@ impl Node {
 
     pub fn pid(&self) -> u32 {
         self.child.borrow().id()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(done.is_ok_and(|s| s.success()), "kill {signal}");
     }
 
     pub fn has_ended(&mut self) -> bool {

@@ -1,6 +1,6 @@
 //! `peers` sections: who is who, where this node listens, which tables are replicated.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::SockAddr;
@@ -27,12 +27,11 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
         let message = format!("'localpeer' has no effect: the command line says '-L {local}'");
         cx.diags.warning(line.loc, message);
     }
-    let mut seen: HashMap<&str, Loc> = HashMap::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     let mut all = Vec::new();
     for section in snapshot.sections.iter().filter(|s| s.kind == SectionKind::Peers) {
-        if let Some(first) = seen.insert(&section.name, section.loc) {
-            let message = format!("'peers {}' : there is a section of that name already", section.name);
-            cx.diags.error(section.loc, message).help(format!("in line {}", first.line));
+        // A second section of a name was reported by the loader.
+        if !seen.insert(&section.name) {
             continue;
         }
         let tables = tables_of(snapshot, &section.name);
