@@ -10,8 +10,10 @@ use super::patterns::{self, Kind};
 use super::server_checks::{self, Which};
 use super::sink::{Gone, Sink};
 use super::{
-    Context, Level, counters, errors, info, internals, peers, server_lists, servers, stat, tables, vars,
+    Context, Level, counters, errors, frontends, info, internals, peers, server_lists, servers, sessions,
+    stat, tables, vars,
 };
+use crate::proxy::live::FrontendMode;
 use crate::proxy::{Proxy, Server};
 
 /// State of a session.
@@ -185,6 +187,62 @@ pub const COMMANDS: &[Command] = &[
         "list the maps, or the entries of one",
         Level::User,
         |c| patterns::show(c, Kind::Map),
+    ),
+    entry(
+        &["disable", "frontend"],
+        "disable frontend <frontend>",
+        "release a frontend's ports until it is enabled again",
+        Level::Admin,
+        |c| frontends::change(c, FrontendMode::Paused),
+    ),
+    entry(
+        &["enable", "frontend"],
+        "enable frontend <frontend>",
+        "take a disabled frontend's ports again",
+        Level::Admin,
+        |c| frontends::change(c, FrontendMode::Open),
+    ),
+    entry(
+        &["shutdown", "frontend"],
+        "shutdown frontend <frontend>",
+        "stop a frontend for good; running sessions go on",
+        Level::Admin,
+        |c| frontends::change(c, FrontendMode::Shut),
+    ),
+    entry(
+        &["set", "maxconn", "global"],
+        "set maxconn global <value>",
+        "change the process's maxconn",
+        Level::Admin,
+        frontends::maxconn,
+    ),
+    entry(
+        &["set", "rate-limit"],
+        "set rate-limit {connections|sessions} global <value>",
+        "change a limit per second; 0 for none",
+        Level::Admin,
+        frontends::rate_limit,
+    ),
+    entry(
+        &["show", "sess"],
+        "show sess [<id> | older <age> | all]",
+        "list the running sessions, or show details",
+        Level::Operator,
+        sessions::show,
+    ),
+    entry(
+        &["shutdown", "session"],
+        "shutdown session <id>",
+        "end one session",
+        Level::Admin,
+        sessions::shutdown,
+    ),
+    entry(
+        &["shutdown", "sessions", "server"],
+        "shutdown sessions server <bk>/<srv>",
+        "end the sessions of a server",
+        Level::Admin,
+        sessions::shutdown_server,
     ),
     entry(
         &["clear", "table"],

@@ -34,7 +34,7 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("Memmax_MB", "CLP", small(facts.memory_max_mb).into()),
         ("Ulimit-n", "CLP", small(facts.limits.descriptors).into()),
         ("Maxsock", "CLP", small(facts.limits.descriptors).into()),
-        ("Maxconn", "CLP", small(facts.limits.maxconn as u64).into()),
+        ("Maxconn", "CLP", state.maxconn.get(small(facts.limits.maxconn as u64)).into()),
         ("Hard_maxconn", "CLP", small(facts.limits.maxconn as u64).into()),
         ("CurrConns", "MGP", state.connections.get().into()),
         ("CumConns", "MCP", Value::U64(t.connections)),
@@ -43,10 +43,10 @@ fn lines(call: &Call<'_>) -> Vec<Line> {
         ("PipesUsed", "MGP", small(pipes.0 as u64).into()),
         ("PipesFree", "MGP", small(pipes.1 as u64).into()),
         ("ConnRate", "MRP", state.connection_rate.get(t.connections, now.0).into()),
-        ("ConnRateLimit", "CLP", facts.maxconnrate.into()),
+        ("ConnRateLimit", "CLP", state.max_connection_rate.get(facts.maxconnrate).into()),
         ("MaxConnRate", "MMP", state.connection_rate.max().into()),
         ("SessRate", "MRP", state.session_rate.get(t.sessions, now.0).into()),
-        ("SessRateLimit", "CLP", facts.maxsessrate.into()),
+        ("SessRateLimit", "CLP", state.max_session_rate.get(facts.maxsessrate).into()),
         ("MaxSessRate", "MMP", state.session_rate.max().into()),
     ];
     lines.extend(ABSENT.iter().map(|name| (*name, "MCP", Value::U32(0))));

@@ -167,6 +167,21 @@ impl Listener {
         runtime::with_io(|io| io.pause_accept(self.slot, true));
     }
 
+    /// Lets go of the port while the socket stays bound (`listen_again`). Connections in the kernel's queue are reset.
+    /// False for sockets that have no port, and on a simulated runtime. To be called after a `pause` that is over.
+    pub fn release(&self) -> bool {
+        let fd = runtime::with_io(|io| io.acceptors[self.slot as usize].fd);
+        matches!(self.local_addr(), Ok(SockAddr::Ip(_))) && socket::shutdown_read(fd).is_ok()
+    }
+
+    /// Takes the port again after `release`.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` when somebody else has it.
+    pub fn listen_again(&self) -> io::Result<()> {
+        socket::listen(runtime::with_io(|io| io.acceptors[self.slot as usize].fd), i32::MAX)
+    }
+
     /// Accepts again.
     pub fn resume(&self) {
         let task = runtime::with_io(|io| io.pause_accept(self.slot, false));

@@ -42,6 +42,12 @@ impl Report for ProcessReport {
         }
     }
 
+    fn limits_changed(&self) {
+        for thread in &self.threads {
+            thread.post(Box::new(super::worker::look_again));
+        }
+    }
+
     fn logs_results(&self, px: &Proxy) -> bool {
         self.log(px).log_health_checks
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::bind::{AdminBound, Bound};
 use super::demo;
 use crate::net::{Listener, SockAddr, Socket};
+use crate::proxy::live::FrontendMode;
 use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
 use crate::stream::termination::Cause;
@@ -139,6 +140,11 @@ pub fn shut_sessions(server: ServerId, cause: Cause) {
     });
 }
 
+/// Limits or frontends were changed: see what may be accepted now.
+pub fn look_again() {
+    with_local(|local| local.changed.notify_all());
+}
+
 /// Stop accepting for a while, or go on.
 pub fn pause(paused: bool) {
     with_local(move |local| {
@@ -242,11 +248,20 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
         if local.stopping.get() {
             return drain(local, listener, id).await;
         }
+        match local.worker.frontend_state(id) {
+            FrontendMode::Open => {}
+            FrontendMode::Paused => {
+                stand_aside(local, listener, id).await;
+                continue;
+            }
+            FrontendMode::Shut => return drain(local, listener, id).await,
+        }
         let room = || if local.paused.get() { 0 } else { stream::room(&local.worker.view(), id) };
         listener.set_room(room());
         if room() == 0 {
             listener.pause();
-            while room() == 0 && !local.stopping.get() {
+            let open = || local.worker.frontend_state(id) == FrontendMode::Open;
+            while room() == 0 && open() && !local.stopping.get() {
                 let news = first(local.worker.room().notified(), local.changed.notified());
                 first(runtime::sleep(LOOK_AGAIN), news).await;
             }
@@ -263,6 +278,23 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
             }
         }
     }
+}
+
+/// `disable frontend`: the port is released, so that another process may have it, until the frontend is enabled again
+/// or the thread stops. Sockets without a port just stop accepting.
+async fn stand_aside(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
+    drain(local, listener, id).await;
+    let released = listener.release();
+    let waits = || local.worker.frontend_state(id) == FrontendMode::Paused && !local.stopping.get();
+    while waits() {
+        local.changed.notified().await;
+    }
+    if released && let Err(error) = listener.listen_again() {
+        let view = local.worker.view();
+        let name = &view.proxy_of(id).name;
+        super::messages::alert(&format!("frontend '{name}': cannot listen again: {error}"));
+    }
+    listener.resume();
 }
 
 /// How long a full thread waits for other threads' connections to end before it looks again.

@@ -1,12 +1,13 @@
 //! One row of statistics: a frontend, a server or a backend.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{FIELDS, FieldId};
 use crate::base::time::Mono;
 use crate::proxy::balance::Algorithm;
 use crate::proxy::check::{CheckStatus, Notes};
-use crate::proxy::live::{AdminFlags, ServerState, ServerStatus};
+use crate::proxy::live::{AdminFlags, FrontendMode, ServerState, ServerStatus};
 use crate::proxy::{Live, Mode, Proxy, Server, Snapshot};
 
 /// A field's value.
@@ -271,12 +272,21 @@ impl Source<'_> {
         let state = self.live.frontend(px.id);
         let t = self.live.frontend_totals(px.id);
         let conf = px.frontend();
-        let limit = if conf.maxconn == 0 { self.maxconn } else { conf.maxconn };
+        let limit = match state.maxconn.load(Relaxed) {
+            0 if conf.maxconn == 0 => self.maxconn,
+            0 => conf.maxconn,
+            changed => changed,
+        };
         row.set(FieldId::Scur, state.sessions.get());
         row.set(FieldId::Smax, state.sessions.max());
         row.set(FieldId::Slim, limit);
         row.set(FieldId::Stot, t.sessions);
-        row.set(FieldId::Status, "OPEN");
+        let status = match state.mode() {
+            FrontendMode::Open => "OPEN",
+            FrontendMode::Paused => "PAUSED",
+            FrontendMode::Shut => "STOP",
+        };
+        row.set(FieldId::Status, status);
         row.set(FieldId::Rate, state.session_rate.get(t.sessions, self.now.0));
         row.set(FieldId::RateLim, conf.rate_limit.unwrap_or(0));
         row.set(FieldId::RateMax, state.session_rate.max());

@@ -39,7 +39,8 @@ pub fn room(view: &View, id: ListenerId) -> u32 {
     let live = &shared.live;
     let conf = shared.snapshot.listener(id);
     let below = |current: u32, limit: u32| if limit == 0 { u32::MAX } else { limit.saturating_sub(current) };
-    let maxconn_of_process = u32::try_from(shared.settings.maxconn).unwrap_or(u32::MAX);
+    let maxconn_of_process =
+        live.process.maxconn.get(u32::try_from(shared.settings.maxconn).unwrap_or(u32::MAX));
     let front = shared.snapshot.proxy(conf.proxy).frontend();
     let state = live.frontend(conf.proxy);
     let maxconn = match state.maxconn.load(Relaxed) {
@@ -57,14 +58,17 @@ pub fn room(view: &View, id: ListenerId) -> u32 {
         .min(below(live.listener(id).sessions.get(), conf.maxconn.unwrap_or(0)))
 }
 
-/// `maxconnrate` and `maxsessrate`.
+/// `maxconnrate` and `maxsessrate`, as configured or as changed since.
 fn process_rates_allow(view: &View) -> u32 {
     let (settings, live) = (&view.shared.settings, &view.shared.live);
-    if settings.max_conn_rate.is_none() && settings.max_sess_rate.is_none() {
+    let state = &live.process;
+    let connections = state.max_connection_rate.get(settings.max_conn_rate.unwrap_or(0));
+    let sessions = state.max_session_rate.get(settings.max_sess_rate.unwrap_or(0));
+    if connections == 0 && sessions == 0 {
         return u32::MAX;
     }
-    let (totals, state, now_ns) = (live.process_totals(), &live.process, now().0);
-    let left = |rate: u32, limit: Option<u32>| limit.map_or(u32::MAX, |limit| limit.saturating_sub(rate));
-    left(state.connection_rate.get(totals.connections, now_ns), settings.max_conn_rate)
-        .min(left(state.session_rate.get(totals.sessions, now_ns), settings.max_sess_rate))
+    let (totals, now_ns) = (live.process_totals(), now().0);
+    let left = |rate: u32, limit: u32| if limit == 0 { u32::MAX } else { limit.saturating_sub(rate) };
+    left(state.connection_rate.get(totals.connections, now_ns), connections)
+        .min(left(state.session_rate.get(totals.sessions, now_ns), sessions))
 }

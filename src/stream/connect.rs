@@ -232,6 +232,7 @@ fn assigned(view: &View, st: &mut Stream<'_>) {
     let (_, index) = view.shared.snapshot.servers[id.index()];
     st.x.server = Some(index);
     st.s.last_server = Some(id);
+    st.s.timer.brief.server(id);
     st.x.times.queue = Some(now());
     let c = view.counters();
     c.servers[id.index()].sessions.inc();

@@ -14,6 +14,7 @@ mod accept;
 mod connect;
 mod ctx;
 mod http;
+mod list;
 mod logging;
 mod pool;
 mod retry;
@@ -27,6 +28,7 @@ mod wait;
 mod worker;
 
 pub use accept::{accept, room};
+pub use list::{Shown, kill, running};
 pub use worker::{Settings, Shared, View, Worker};
 
 use std::future::Future;

@@ -14,9 +14,10 @@ use crate::net::{self, Socket};
 use crate::proxy::cookie::{Done, RequestOutcome};
 use crate::proxy::queue::Slot;
 use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId, Timeouts};
-use crate::runtime::{Timer, now, wall};
+use crate::runtime::{now, wall};
 use crate::sample::{LastRule, VarStore};
 
+use super::list::Alarm;
 use super::pool::ServerConn;
 use super::termination::{Cause, Phase, Termination};
 use super::worker::{View, Worker, keepalive};
@@ -36,7 +37,7 @@ pub(super) struct Session {
     pub start: Mono,
     pub start_wall: Wall,
     pub vars: VarStore,
-    pub timer: Timer,
+    pub timer: Alarm,
     /// Exchanges begun.
     pub exchanges: u32,
     /// Bytes sent to the client.
@@ -78,7 +79,7 @@ impl Session {
             start: now(),
             start_wall: wall(),
             vars: VarStore::new(),
-            timer: Timer::new(),
+            timer: Alarm::new(listener, frontend, peer.ip()),
             exchanges: 0,
             sent: 0,
             own: None,
@@ -296,6 +297,7 @@ impl<'s> Stream<'s> {
         x.backend = s.frontend;
         x.number = s.worker.number_request(s.view.shared.live.threads.len());
         s.exchanges += 1;
+        s.timer.brief.begin(x.number, s.start, s.start_wall);
         Stream { s, x }
     }
 
@@ -324,6 +326,7 @@ impl<'s> Stream<'s> {
             (o.connect, o.queue, o.server, o.tunnel, o.retries) = (None, None, None, None, None);
         }
         self.x.backend = id;
+        self.s.timer.brief.backend(id);
         view.shared.live.backend(id).sessions.inc();
         self.x.in_backend = Some(InBackend { view: self.s.view.clone(), id });
         view.counters().backends[id.index()].sessions.inc();
@@ -339,12 +342,14 @@ impl<'s> Stream<'s> {
     pub fn end(self) {
         let Stream { s, mut x } = self;
         s.sent += x.bytes_out;
+        s.timer.brief.end();
         x.clear();
         s.worker.put_exchange(x);
     }
 
     /// Notes the end of the session, unless it was noted before.
     pub fn note(&mut self, cause: Cause, phase: Phase) {
+        let cause = if self.s.timer.is_killed() { Cause::Killed } else { cause };
         self.x.term.note(cause, phase);
     }
 

@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use crate::base::time::Mono;
-use crate::runtime::Timer;
+
+use super::list::Alarm;
 
 /// What `poll` gives, or `None` when `deadline` came first. Data that is ready wins over the deadline.
 pub(super) async fn until<T>(
-    timer: &mut Timer,
+    timer: &mut Alarm,
     deadline: Mono,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Option<T> {

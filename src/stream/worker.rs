@@ -10,7 +10,7 @@ use crate::log::{self, ProxyLog};
 use crate::net::{ConnectOpts, Keepalive, SockAddr};
 use crate::proxy::balance::Balancer;
 use crate::proxy::global::{GlobalConf, TuneConf};
-use crate::proxy::live::ThreadCounters;
+use crate::proxy::live::{FrontendMode, ThreadCounters};
 use crate::proxy::queue::Queues;
 use crate::proxy::{Captures, ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
 use crate::rules::ProxyRules;
@@ -210,6 +210,11 @@ impl View {
         self.shared.snapshot.proxy(id)
     }
 
+    /// The frontend of a listener.
+    pub fn proxy_of(&self, listener: ListenerId) -> &Proxy {
+        self.proxy(self.shared.snapshot.listener(listener).proxy)
+    }
+
     /// What its streams need.
     pub fn plan(&self, id: ProxyId) -> &Plan {
         self.shared.plan(id)
@@ -326,6 +331,12 @@ impl Worker {
     /// Whether [`Worker::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// What the frontend of a listener was told at run time.
+    pub fn frontend_state(&self, listener: ListenerId) -> FrontendMode {
+        let view = self.view.borrow();
+        view.shared.live.frontend(view.shared.snapshot.listener(listener).proxy).mode()
     }
 
     /// Woken when a client connection has ended: there may be room for another one.

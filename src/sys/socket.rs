@@ -191,6 +191,13 @@ pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// shutdown(2) of the receiving side; a listening socket stops listening.
+pub fn shutdown_read(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::shutdown(fd, libc::SHUT_RD) })?;
+    Ok(())
+}
+
 /// Sets or clears `O_NONBLOCK`.
 pub fn set_nonblock(fd: RawFd, on: bool) -> io::Result<()> {
     let on = libc::c_int::from(on);

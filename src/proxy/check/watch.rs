@@ -18,6 +18,8 @@ pub trait Report: Send + Sync {
     /// End the sessions of a server that went down (`on-marked-down shutdown-sessions`), or of the backup servers of a
     /// backend whose server came up (`on-marked-up shutdown-backup-sessions`).
     fn shut_sessions(&self, server: ServerId, change: Change);
+    /// Let every thread look again at what it may accept: a frontend or a limit was changed.
+    fn limits_changed(&self);
     /// `option log-health-checks`.
     fn logs_results(&self, px: &Proxy) -> bool;
 }
@@ -55,6 +57,11 @@ impl Watch {
         }
         let notes = Notes::new(&snapshot);
         Watch { snapshot, live, queues, notes, report, followers }
+    }
+
+    /// A frontend or a limit was changed: every thread looks again at what it may accept.
+    pub fn limits_changed(&self) {
+        self.report.limits_changed();
     }
 
     fn both(&self, id: ServerId) -> (&Proxy, &Server) {

@@ -19,8 +19,8 @@ pub use counters::{
     ListenerTotals, Mean, MeanTotal, ProcessCounters, ProcessTotals, ServerCounters, ServerTotals,
 };
 pub use state::{
-    AdminFlags, BackendState, FrontendState, Gauge, ListenerState, ProcessState, Rate, ServerState,
-    ServerStatus,
+    AdminFlags, BackendState, FrontendMode, FrontendState, Gauge, Limit, ListenerState, ProcessState, Rate,
+    ServerState, ServerStatus,
 };
 
 use std::net::SocketAddr;

@@ -356,14 +356,60 @@ pub struct FrontendState {
     pub sessions: Gauge,
     /// Run-time `maxconn` (`set maxconn frontend`); 0: the configured one.
     pub maxconn: AtomicU32,
-    /// 1: disabled at run time.
-    pub disabled: AtomicU32,
+    /// See [`FrontendMode`].
+    mode: AtomicU32,
     /// `conn_rate`: connections per second.
     pub connection_rate: Rate,
     /// `rate`: sessions per second.
     pub session_rate: Rate,
     /// `req_rate`: requests per second.
     pub request_rate: Rate,
+}
+
+/// What a frontend was told at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum FrontendMode {
+    /// It accepts.
+    Open = 0,
+    /// `disable frontend`: it has let its ports go and may take them again.
+    Paused = 1,
+    /// `shutdown frontend`: it accepts nothing any more.
+    Shut = 2,
+}
+
+impl FrontendState {
+    /// What it was told last.
+    pub fn mode(&self) -> FrontendMode {
+        match self.mode.load(Relaxed) {
+            0 => FrontendMode::Open,
+            1 => FrontendMode::Paused,
+            _ => FrontendMode::Shut,
+        }
+    }
+
+    /// Tell it.
+    pub fn set_mode(&self, mode: FrontendMode) {
+        self.mode.store(mode as u32, Relaxed);
+    }
+}
+
+/// A limit that can be changed at run time; 0 stands for no limit.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Limit(AtomicU64);
+
+impl Limit {
+    /// The limit in force, given the configured one.
+    pub fn get(&self, configured: u32) -> u32 {
+        // One more than what was set: 0 is "never set".
+        self.0.load(Relaxed).checked_sub(1).map_or(configured, |n| n as u32)
+    }
+
+    /// Change it.
+    pub fn set(&self, limit: u32) {
+        self.0.store(u64::from(limit) + 1, Relaxed);
+    }
 }
 
 /// Shared state of a listener.
@@ -380,6 +426,12 @@ pub struct ListenerState {
 pub struct ProcessState {
     /// Client connections now: what the global `maxconn` limits (`actconn` in logs).
     pub connections: Gauge,
+    /// `set maxconn global`
+    pub maxconn: Limit,
+    /// `set rate-limit connections global`
+    pub max_connection_rate: Limit,
+    /// `set rate-limit sessions global`
+    pub max_session_rate: Limit,
     /// `ConnRate`
     pub connection_rate: Rate,
     /// `SessRate`

@@ -7,9 +7,9 @@ use crate::base::time::Mono;
 use crate::http::{BodyLen, FieldId, RequestHead, Version};
 use crate::http1::{ChunkDecoder, ChunkStep};
 use crate::net::{RecvBuf, Socket};
-use crate::runtime::Timer;
 use crate::runtime::now;
 
+use super::super::list::Alarm;
 use super::super::state::{Stream, after};
 use super::super::switch;
 use super::super::termination::{Cause, Phase};
@@ -121,7 +121,7 @@ enum Collected {
 /// wait for more.
 async fn collect(
     socket: &Socket,
-    timer: &mut Timer,
+    timer: &mut Alarm,
     wanted: &Wanted,
     out: &mut Vec<u8>,
     idle: impl FnOnce(),

@@ -147,7 +147,8 @@ fn too_late(view: &View, st: &mut Stream<'_>) -> Next {
     count_response_error(view, st);
     st.note(Cause::ServerTimeout, Phase::Headers);
     st.x.times.response = None;
-    answers::error(view, st, 504)
+    // A session that was shut down had time left.
+    answers::error(view, st, if st.s.timer.is_killed() { 502 } else { 504 })
 }
 
 fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<Next> {

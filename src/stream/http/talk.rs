@@ -390,6 +390,11 @@ fn no_response(view: &View, st: &mut Stream<'_>, missing: Missing) -> Next {
         }
     };
     reset_connect_time(st);
+    if st.s.timer.is_killed() {
+        // Nobody's fault.
+        st.note(Cause::Killed, Phase::Headers);
+        return answers::error(view, st, 502);
+    }
     match missing {
         Missing::Empty | Missing::Cut => {
             server(st);

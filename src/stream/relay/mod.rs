@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use crate::base::time::Mono;
 use crate::net::Socket;
-use crate::runtime::{Timer, now};
+use crate::runtime::now;
 
+use super::list::Alarm;
 use super::shut::ShutWatch;
 use super::termination::Cause;
 
@@ -143,7 +144,7 @@ impl<'a> Relay<'a> {
     /// how many more bytes went up and down during a long transfer. `shut` may end it.
     pub(super) async fn run(
         &mut self,
-        timer: &mut Timer,
+        timer: &mut Alarm,
         meter: &mut dyn FnMut(u64, u64),
         mut shut: Option<ShutWatch<'_>>,
     ) -> Outcome {
@@ -175,7 +176,7 @@ impl<'a> Relay<'a> {
         self.up
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Outcome> {
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Alarm) -> Poll<Outcome> {
         loop {
             self.poll_up(cx);
             self.poll_down(cx);
@@ -187,6 +188,10 @@ impl<'a> Relay<'a> {
             timer.set(self.deadline());
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
+            }
+            if timer.is_killed() {
+                self.outcome.cause = Cause::Killed;
+                return Poll::Ready(self.outcome);
             }
             self.expire(now());
             if self.is_over() {
