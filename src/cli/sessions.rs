@@ -88,9 +88,10 @@ fn details(cx: &Context, s: &Shown, now: Mono, out: &mut String) {
     let listener = cx.snapshot.listener(s.listener);
     let _ = writeln!(
         out,
-        "0x{:x}: [{}] id={} proto={proto} source={src}",
+        "0x{:x}: [{}.{:06}] id={} proto={proto} source={src}",
         s.id,
         crate::log::local_date(s.start_wall),
+        s.start_wall.0 % 1_000_000,
         s.number
     );
     let _ = writeln!(

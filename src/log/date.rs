@@ -95,11 +95,6 @@ impl Second {
     }
 }
 
-/// The local date with microseconds, as the admin socket shows it: `20/Nov/2026:23:03:08.000123`.
-pub fn local_date(t: Wall) -> String {
-    with_second(t, |s| format!("{}.{:06}", s.local, t.0 % 1_000_000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
