@@ -69,11 +69,15 @@ fn check_states(srv: &Server, state: &ServerState, maint: bool) -> (u8, u8) {
         true => 6,
         false => 0,
     };
-    let paused = if maint { 8 } else { 0 };
-    let check = paused | bits(srv.check.enabled == Some(true) && srv.track.is_none(), &state.check_control);
+    let paused = |bits: u8| if maint && bits != 0 { bits | 8 } else { bits };
+    let check = match bits(srv.check.enabled == Some(true) && srv.track.is_none(), &state.check_control) {
+        // A server that the configuration disabled keeps the bit, checks or no checks.
+        0 if srv.disabled => 8,
+        bits => paused(bits),
+    };
     let agent = match bits(srv.check.agent == Some(true), &state.agent_control) {
         0 => 0,
-        bits => 16 | paused | bits,
+        bits => 16 | paused(bits),
     };
     (check, agent)
 }
