@@ -77,7 +77,8 @@ fn check_states(srv: &Server, state: &ServerState, maint: bool) -> (u8, u8) {
     };
     let agent = match bits(srv.check.agent == Some(true), &state.agent_control) {
         0 => 0,
-        bits => 16 | paused(bits),
+        // Agents are asked during maintenance, too: they may end it.
+        bits => 16 | bits,
     };
     (check, agent)
 }
