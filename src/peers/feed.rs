@@ -301,6 +301,103 @@ mod tests {
         }
     }
 
+    fn feed(schema: stick::Schema) -> (Feed, Arc<stick::Tables>) {
+        let def = TableDef {
+            name: "section/t".to_owned(),
+            schema,
+            owner: TableOwner::Peers("section".to_owned()),
+            peers: None,
+            write_to: None,
+            recv_only: false,
+            srvkey: stick::SrvKey::Name,
+            brates_factor: 1,
+            loc: crate::config::Loc::default(),
+        };
+        let defs = [def];
+        let tables = Arc::new(stick::Tables::new(&defs, 1).expect("memory"));
+        stick::set_writers(std::rc::Rc::new(stick::Writers::claim(&tables, 0)));
+        stick::use_ring(0);
+        (Feed::new(TableId(0), &defs, &tables, 1).expect("there is one"), tables)
+    }
+
+    #[test]
+    fn local_changes_are_seen_and_learned_ones_are_not() {
+        let key = stick::KeyType::String(8);
+        let mut schema = stick::Schema::new(key, 10);
+        schema.expire_ms = Some(1000);
+        for data in [stick::DataType::ServerId, stick::DataType::ServerKey] {
+            schema.store(stick::DataDef::plain(data)).expect("it fits");
+        }
+        schema.store(stick::DataDef::rate(stick::DataType::ConnRate, 10_000)).expect("it fits");
+        let (feed, tables) = feed(schema);
+        assert_eq!((feed.name(), feed.spec().key_len), ("/t", 9));
+        let at = |ms: u64| Mono(1_000_000_000_000 + ms * 1_000_000);
+        let set = |name: &[u8], server: u64, now: Mono| {
+            with_writers(|w| {
+                let entry =
+                    w.get(TableId(0)).expect("claimed").get_or_insert(key.key(name), now).expect("room");
+                let slot = entry_slot(&feed, DataType::ServerId);
+                entry.set(slot, server, now);
+                entry.touch(now);
+            });
+        };
+        set(b"a", 1, at(0));
+        set(b"b", 2, at(0));
+        set(b"a", 3, at(1));
+        assert!(feed.collect() && !feed.collect());
+        assert_eq!(feed.position(), 2, "two entries changed");
+        let mut out = Entry::default();
+        let first = feed.next_update(0, at(2), &mut out).expect("the first");
+        assert_eq!((out.key.as_slice(), &out.fields[0].value), (b"a".as_slice(), &Value::Int(3)));
+        set(b"a", 4, at(2));
+        feed.collect();
+        out.clear();
+        let second = feed.next_update(first, at(2), &mut out).expect("the second");
+        assert_eq!(out.key, b"b");
+        // Learned: all of it is there, and nothing is told to others.
+        let name: Arc<str> = "app1".into();
+        let learned = Entry {
+            key: b"c".to_vec(),
+            expire_ms: Some(400),
+            fields: vec![
+                Field { data: DataType::ServerId, index: 0, value: Value::Int(9) },
+                Field {
+                    data: DataType::ConnRate,
+                    index: 0,
+                    value: Value::Rate { elapsed_ms: 5000, current: 10, previous: 20 },
+                },
+                Field { data: DataType::ServerKey, index: 0, value: Value::Name(Some(name.clone())) },
+            ],
+        };
+        assert!(feed.learn(&learned, at(3)));
+        assert!(!feed.collect());
+        assert_eq!(tables.dict().text(stick::DataType::name_value("app1")), Some(name));
+        let mut walked = Vec::new();
+        let mut cursor = 0;
+        loop {
+            out.clear();
+            let Some(next) = feed.next_entry(cursor, at(3), &mut out) else { break };
+            cursor = next;
+            walked.push(out.clone());
+        }
+        let back = walked.iter().find(|e| e.key == b"c").expect("in the walk");
+        assert_eq!((walked.len(), back.expire_ms), (3, Some(400)));
+        assert_eq!(back.fields[0], learned.fields[0]);
+        assert_eq!(back.fields[2], learned.fields[2]);
+        let Value::Rate { elapsed_ms, current, previous } = back.fields[1].value else { panic!("a rate") };
+        let events = u64::from(current) + u64::from(previous) * (10_000 - u64::from(elapsed_ms)) / 10_000;
+        assert!((19..=21).contains(&events), "{:?}", back.fields[1]);
+        // What is gone is passed over, and forgotten.
+        out.clear();
+        assert_eq!(feed.next_update(second, at(2000), &mut out), None);
+        assert_eq!(feed.next_update(0, at(2000), &mut out), None);
+        assert_eq!(feed.order().live, 0);
+    }
+
+    fn entry_slot(feed: &Feed, data: DataType) -> Slot {
+        feed.places.iter().find(|p| p.data == data).expect("stored").slot
+    }
+
     #[test]
     fn an_entry_has_its_newest_place_only() {
         let mut o = Order::default();

@@ -93,6 +93,82 @@ fn a_storm_is_one_update_in_flight() {
 }
 
 #[test]
+fn a_batch_in_pieces_is_one_batch() {
+    let (mut a, mut b) = (Side::server(), Side::client(&[]));
+    settle(&mut a, &mut b, T);
+    (0..10).for_each(|n| a.own[1].set(format!("s{n}").as_bytes(), cookie(1, "app1")));
+    let budget = Budget { bytes: usize::MAX, updates: 3 };
+    let mut pieces = Vec::new();
+    loop {
+        let mut out = Vec::new();
+        let more = a.session.poll_some(&a.seen, T, &mut out, budget);
+        pieces.push((a.session.counters().updates_sent, more));
+        b.hears(&out, T);
+        // What changes meanwhile is the next batch's.
+        a.own[1].set(b"s0", cookie(2, "app2"));
+        if !more {
+            break;
+        }
+    }
+    // The first three entries were sent, or have their place behind the batch by now.
+    assert_eq!(pieces, [(3, true), (6, true), (9, true), (10, false)]);
+    assert_eq!(b.own[1].keys().len(), 10);
+    settle(&mut a, &mut b, T);
+    assert_eq!(a.session.counters().updates_sent, 11);
+    assert_eq!(b.own[1].get(b"s0").expect("there").fields, cookie(2, "app2"));
+    assert_eq!(a.session.positions().nth(1), Some(14));
+}
+
+#[test]
+fn a_peer_that_never_confirms_is_given_up() {
+    let (mut a, mut b) = (Side::server(), Side::client(&[]));
+    settle(&mut a, &mut b, T);
+    b.session.request_resync();
+    let asked = b.sends(T);
+    a.hears(&asked, T);
+    a.sends(T);
+    assert!(a.session.is_teaching());
+    let mut now = T;
+    for _ in 0..59 {
+        now = now + std::time::Duration::from_secs(1);
+        a.hears(&[0, 4], now);
+        a.session.on_timer(now);
+        a.sends(now);
+    }
+    assert!(a.session.is_open());
+    a.session.on_timer(now + std::time::Duration::from_secs(1));
+    a.events.extend(events(&mut a.session));
+    assert_eq!(a.events.last(), Some(&Event::Closed(CloseReason::Unconfirmed)));
+}
+
+#[test]
+fn each_shard_goes_to_its_peer() {
+    let keys: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
+    let mut all = Vec::new();
+    for shard in 1..=3 {
+        let (mut a, mut b) = (Side::server(), Side::client(&[]));
+        a.session.set_shard(Some((shard, 3)));
+        keys.iter().for_each(|k| a.own[1].set(k.as_bytes(), cookie(1, "app1")));
+        settle(&mut a, &mut b, T);
+        let live = b.own[1].keys();
+        assert!(live.len() > 5, "{live:?}");
+        // A lesson says the same.
+        let (mut c, mut d) = (Side::server(), Side::client(&[]));
+        c.session.set_shard(Some((shard, 3)));
+        settle(&mut c, &mut d, T);
+        keys.iter().for_each(|k| c.own[1].set(k.as_bytes(), cookie(1, "app1")));
+        d.session.request_resync();
+        settle(&mut c, &mut d, T);
+        assert_eq!(d.own[1].keys(), live);
+        all.extend(live);
+    }
+    all.sort();
+    let mut wanted: Vec<Vec<u8>> = keys.into_iter().map(String::into_bytes).collect();
+    wanted.sort();
+    assert_eq!(all, wanted);
+}
+
+#[test]
 fn a_lost_acknowledgement_delays_only() {
     let (mut a, mut b) = (Side::server(), Side::client(&[]));
     settle(&mut a, &mut b, T);
