@@ -567,7 +567,11 @@ fn prompt(call: &mut Call<'_>) -> Next {
 }
 
 fn lower(call: &mut Call<'_>, level: Level) -> Next {
-    call.state.level = call.state.level.min(level);
+    if call.state.level < level {
+        call.out.push_str("Permission denied\n");
+    } else {
+        call.state.level = level;
+    }
     Next::Continue
 }
 

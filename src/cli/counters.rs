@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use super::Context;
 use super::commands::{Call, Next, find_server};
+use super::gather::gather;
 use crate::proxy::live::ThreadCounters;
 use crate::proxy::{Live, Proxy, Server};
+use crate::runtime;
 
-/// Do something with the counters of every thread, on that thread: nobody else may write them.
-fn on_each_thread(cx: &Context, act: impl Fn(&ThreadCounters) + Send + Sync + 'static) {
-    let act = Arc::new(act);
-    for thread in &cx.threads {
-        let (live, act, index) = (cx.live.clone(), act.clone(), thread.index());
-        thread.post(Box::new(move || act(live.thread(index))));
-    }
+/// Do something with the counters of every thread, on that thread: nobody else may write them. The answer ends when all
+/// have done it.
+fn on_each_thread(cx: &Arc<Context>, act: impl Fn(&ThreadCounters) + Send + Clone + 'static) -> Next {
+    let cx = cx.clone();
+    Next::Job(Box::new(move |_| {
+        Box::pin(async move {
+            let live = cx.live.clone();
+            gather(&cx.threads, move || act(live.thread(runtime::thread_index()))).await;
+            Ok(())
+        })
+    }))
 }
 
 /// `clear counters`: forget the maxima.
@@ -53,8 +59,7 @@ pub fn clear_all(call: &mut Call<'_>) -> Next {
         counters.backends.iter().for_each(|c| c.clear());
         counters.frontends.iter().for_each(|c| c.clear());
         counters.listeners.iter().for_each(|c| c.clear());
-    });
-    Next::Continue
+    })
 }
 
 /// `clear counters server`.
@@ -63,8 +68,8 @@ pub fn clear_server(call: &mut Call<'_>) -> Next {
     if let Some((_, srv)) = find_server(call, cx) {
         let id = srv.id;
         reset_server_maxima(&cx.live, srv);
-        on_each_thread(cx, move |counters| counters.servers[id.index()].clear());
         call.out.push_str("Server counters cleared.\n");
+        return on_each_thread(cx, move |counters| counters.servers[id.index()].clear());
     }
     Next::Continue
 }

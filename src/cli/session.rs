@@ -16,6 +16,8 @@ use crate::runtime;
 const LINE_MAX: usize = 16 << 10;
 /// Longest payload.
 const PAYLOAD_MAX: usize = 1 << 20;
+/// Answers of one line are gathered up to this many bytes.
+const ANSWERS_MAX: usize = 64 << 10;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
 const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
 /// Wait for a free place when `stats maxconn` sessions are open.
@@ -157,7 +159,15 @@ async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
             };
             match next {
                 Next::Quit => break,
-                Next::Continue => end_answer_from(&mut out, from),
+                Next::Continue => {
+                    end_answer_from(&mut out, from);
+                    // A line may hold many commands with long answers.
+                    if out.len() > ANSWERS_MAX
+                        && Sink::new(socket.clone(), state.timeout).put(&mut out).await.is_err()
+                    {
+                        return;
+                    }
+                }
                 Next::Job(job) => {
                     let sink = Sink::new(socket.clone(), state.timeout);
                     if sink.put(&mut out).await.is_err() || job(sink).await.is_err() {
