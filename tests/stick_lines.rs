@@ -137,6 +137,12 @@ mod stick {
         }
     }
 
+    pub struct RateParts {
+        pub elapsed_ms: u32,
+        pub current: u32,
+        pub previous: u32,
+    }
+
     /// Nothing replicates here.
     #[derive(Debug)]
     pub struct Changes;
@@ -146,6 +152,7 @@ mod stick {
     }
 
     mod rate {
+        use super::RateParts;
         use super::atomics::AtomicU64;
         use std::sync::atomic::Ordering::Relaxed;
 
@@ -156,7 +163,7 @@ mod stick {
         pub fn read(words: &[AtomicU64], _: u32, _: u32) -> u64 {
             words[0].load(Relaxed)
         }
-        pub fn set(_: &[AtomicU64], _: u32, _: u32, _: u32, _: u32) {}
+        pub fn set(_: &[AtomicU64], _: u32, _: u32, _: RateParts) {}
     }
 }
 

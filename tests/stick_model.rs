@@ -70,6 +70,12 @@ mod stick {
         }
     }
 
+    pub struct RateParts {
+        pub elapsed_ms: u32,
+        pub current: u32,
+        pub previous: u32,
+    }
+
     /// Nothing replicates here.
     #[derive(Debug)]
     pub struct Changes;
@@ -80,6 +86,7 @@ mod stick {
 
     /// Rates have no part in the protocol.
     mod rate {
+        use super::RateParts;
         use super::atomics::AtomicU64;
 
         pub fn add(_: &[AtomicU64], _: u32, _: u32, _: u64) -> u64 {
@@ -88,7 +95,7 @@ mod stick {
         pub fn read(_: &[AtomicU64], _: u32, _: u32) -> u64 {
             0
         }
-        pub fn set(_: &[AtomicU64], _: u32, _: u32, _: u32, _: u32) {}
+        pub fn set(_: &[AtomicU64], _: u32, _: u32, _: RateParts) {}
     }
 }
 

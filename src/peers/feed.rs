@@ -17,8 +17,6 @@ use crate::stick::{self, Changes, RateParts, Slot, Table, TableDef, TableId, Tab
 
 /// What a list of places may hold beyond what it has to.
 const SLACK: usize = 1024;
-/// New entries of peers seem that old at least, so that their rates have a period before the current one.
-const AGE_PERIODS: u32 = 2;
 
 /// Where one value of an entry is.
 #[derive(Clone, Copy, Debug)]
@@ -167,15 +165,7 @@ impl Feed {
             let Some(writer) = writers.get(id) else { return false };
             let table = writer.table();
             let key = table.schema().key.key(&entry.key);
-            let is_new = table.get(key, now).is_none();
             let Some(own) = writer.get_or_insert(key, now) else { return false };
-            if is_new {
-                let longest =
-                    places.iter().filter(|p| p.data.kind() == Kind::Rate).map(|p| p.slot.period_ms).max();
-                if let Some(period) = longest {
-                    own.backdate(period.saturating_mul(AGE_PERIODS).min(1 << 30), now);
-                }
-            }
             let mut fields = entry.fields.iter().peekable();
             for p in places {
                 while fields.peek().is_some_and(|f| (f.data, f.index) < (p.data, p.index)) {

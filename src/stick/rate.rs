@@ -1,115 +1,111 @@
 //! Event rates over a period, in two words that any number of threads add to.
 //!
-//! Time is divided into periods, counted from the entry's creation. Each word holds the number of the period it is
-//! about and that period's count: even periods in the first, odd ones in the second. So entering a new period is the
-//! same single CAS as adding to the current one; there is no rotation that could be seen, or left, half done.
+//! Each word holds when a period began (32 bits of milliseconds, wrapping) and that period's count. The word of the later
+//! period is the current one; the other one is the period before, if it began exactly one period earlier. The first event
+//! behind the end of the current period overwrites the older word: with the following period, or, when that would be over
+//! as well, with one that begins at the event. So entering a new period is the same single CAS as adding to the current
+//! one; there is no rotation that could be seen, or left, half done.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::freq::estimate;
 
+use super::RateParts;
 use super::atomics::AtomicU64;
-use super::remote::RateParts;
 
-fn split(word: u64) -> (u32, u32) {
-    ((word >> 32) as u32, word as u32)
+/// Other threads' clocks may be that much ahead of ours, in milliseconds.
+const AHEAD_MAX: u32 = 60_000;
+
+/// A period: when it began, and its count. A word of zeros is none.
+#[derive(Clone, Copy)]
+struct Period {
+    began: u32,
+    count: u32,
 }
 
-fn join(period: u32, count: u32) -> u64 {
-    (u64::from(period) << 32) | u64::from(count)
+impl Period {
+    fn of(word: u64) -> Option<Period> {
+        (word != 0).then_some(Period { began: (word >> 32) as u32, count: word as u32 })
+    }
+
+    fn word(began: u32, count: u32) -> u64 {
+        (u64::from(began) << 32) | u64::from(count)
+    }
+
+    /// Milliseconds since it began; below 0 when the one who began it was ahead of us.
+    fn age(self, now_ms: u32) -> i64 {
+        let age = now_ms.wrapping_sub(self.began);
+        if age > u32::MAX - AHEAD_MAX { -i64::from(age.wrapping_neg()) } else { i64::from(age) }
+    }
 }
 
-/// Periods are numbered from 1 up, so that a word of zeros is about none.
-fn number(age_ms: u32, period_ms: u32) -> u32 {
-    (age_ms / period_ms.max(1)).wrapping_add(1)
+/// Which word has the later period, if any has one, and the two values.
+fn latest(words: &[AtomicU64], now_ms: u32) -> (usize, Option<Period>, [u64; 2]) {
+    let both = [words[0].load(Relaxed), words[1].load(Relaxed)];
+    let [a, b] = both.map(Period::of);
+    let second = match (a, b) {
+        (Some(a), Some(b)) => b.age(now_ms) < a.age(now_ms),
+        (a, b) => a.is_none() && b.is_some(),
+    };
+    (usize::from(second), if second { b } else { a }, both)
 }
 
-/// Add `n` events at `age_ms` after the entry's creation; gives the rate.
-pub(super) fn add(words: &[AtomicU64], age_ms: u32, period_ms: u32, n: u64) -> u64 {
-    let number = number(age_ms, period_ms);
+/// Add `n` events; gives the rate.
+pub(super) fn add(words: &[AtomicU64], now_ms: u32, period_ms: u32, n: u64) -> u64 {
     let n = u32::try_from(n).unwrap_or(u32::MAX);
-    let slot = &words[(number & 1) as usize];
-    let mut old = slot.load(Relaxed);
+    let period = i64::from(period_ms.max(1));
     loop {
-        let (period, count) = split(old);
-        // Another thread's clock may be a turn ahead of ours: never go back to an older period.
-        let ahead = period.wrapping_sub(number) as i32 > 0;
-        let new = match period == number || ahead {
-            true => join(period, count.saturating_add(n)),
-            false => join(number, n),
+        let (at, found, both) = latest(words, now_ms);
+        let (target, new) = match found {
+            Some(p) if p.age(now_ms) < period => (at, Period::word(p.began, p.count.saturating_add(n))),
+            Some(p) if p.age(now_ms) < 2 * period => {
+                (1 - at, Period::word(p.began.wrapping_add(period_ms.max(1)), n))
+            }
+            _ => (1 - at, Period::word(now_ms, n)),
         };
-        match slot.compare_exchange_weak(old, new, Relaxed, Relaxed) {
-            Ok(_) => return read(words, age_ms, period_ms),
-            Err(now) => old = now,
+        if words[target].compare_exchange_weak(both[target], new, Relaxed, Relaxed).is_ok() {
+            return read(words, now_ms, period_ms);
         }
     }
 }
 
 /// Events over the last period.
-pub(super) fn read(words: &[AtomicU64], age_ms: u32, period_ms: u32) -> u64 {
-    let number = number(age_ms, period_ms);
-    let of = |n: u32| match split(words[(n & 1) as usize].load(Relaxed)) {
-        (period, count) if period == n && n != 0 => u64::from(count),
-        _ => 0,
-    };
-    let (current, previous) = (of(number), of(number.wrapping_sub(1)));
+pub(super) fn read(words: &[AtomicU64], now_ms: u32, period_ms: u32) -> u64 {
+    let RateParts { elapsed_ms, current, previous } = parts(words, now_ms, period_ms);
+    let (current, previous) = (u64::from(current), u64::from(previous));
     // One event is one event until a whole period has gone by; a share of it would show as none.
     if current == 0 && previous <= 1 {
         return previous;
     }
-    estimate(current, previous, u64::from(age_ms % period_ms.max(1)), u64::from(period_ms.max(1)))
-}
-
-/// Make the rate `current` in this period and `previous` in the one before (`set table`, peers).
-pub(super) fn set(words: &[AtomicU64], age_ms: u32, period_ms: u32, current: u32, previous: u32) {
-    let number = number(age_ms, period_ms);
-    words[(number & 1) as usize].store(join(number, current), Relaxed);
-    let before = number.wrapping_sub(1);
-    words[(before & 1) as usize].store(join(before, previous), Relaxed);
+    estimate(current, previous, u64::from(elapsed_ms), u64::from(period_ms.max(1)))
 }
 
 /// The two counts and where in its period the rate is.
-pub(super) fn parts(words: &[AtomicU64], age_ms: u32, period_ms: u32) -> RateParts {
-    let number = number(age_ms, period_ms);
-    let of = |n: u32| match split(words[(n & 1) as usize].load(Relaxed)) {
-        (period, count) if period == n && n != 0 => count,
-        _ => 0,
-    };
-    RateParts {
-        elapsed_ms: age_ms % period_ms.max(1),
-        current: of(number),
-        previous: of(number.wrapping_sub(1)),
+pub(super) fn parts(words: &[AtomicU64], now_ms: u32, period_ms: u32) -> RateParts {
+    let period = i64::from(period_ms.max(1));
+    let (at, found, both) = latest(words, now_ms);
+    let none = RateParts { elapsed_ms: 0, current: 0, previous: 0 };
+    let Some(p) = found else { return none };
+    let age = p.age(now_ms).max(0);
+    if age >= 2 * period {
+        return none;
     }
+    if age >= period {
+        return RateParts { elapsed_ms: (age - period) as u32, current: 0, previous: p.count };
+    }
+    let before = Period::of(both[1 - at]).filter(|b| p.began.wrapping_sub(b.began) == period_ms.max(1));
+    RateParts { elapsed_ms: age as u32, current: p.count, previous: before.map_or(0, |b| b.count) }
 }
 
-/// The current and the previous count, in our periods, of a rate whose periods began at other times.
-pub(super) fn shift(theirs: RateParts, age_ms: u32, period_ms: u32) -> (u32, u32) {
-    let period = u64::from(period_ms.max(1));
-    let RateParts { elapsed_ms, current, previous } = theirs;
-    // Whole periods that have gone by there without an event.
-    let (current, previous) = match u64::from(elapsed_ms) / period {
-        0 => (u64::from(current), u64::from(previous)),
-        1 => (0, u64::from(current)),
-        _ => (0, 0),
-    };
-    let there = u64::from(elapsed_ms) % period;
-    let here = u64::from(age_ms) % period;
-    if number(age_ms, period_ms) == 1 {
-        // There is no period before the first.
-        return (clamp(current + previous * (period - there) / period), 0);
+/// Make it what somebody says (`set table`, peers).
+pub(super) fn set(words: &[AtomicU64], now_ms: u32, period_ms: u32, parts: RateParts) {
+    if u64::from(parts.elapsed_ms) >= 2 * u64::from(period_ms.max(1)) {
+        words.iter().for_each(|w| w.store(0, Relaxed));
+        return;
     }
-    let (ours, before) = if here >= there {
-        let early = previous * (here - there) / period;
-        (current + early, previous - early)
-    } else {
-        let late = current * here / there;
-        (late, current - late + previous * (period - (there - here)) / period)
-    };
-    (clamp(ours), clamp(before))
-}
-
-fn clamp(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
+    let began = now_ms.wrapping_sub(parts.elapsed_ms);
+    words[0].store(Period::word(began, parts.current), Relaxed);
+    words[1].store(Period::word(began.wrapping_sub(period_ms.max(1)), parts.previous), Relaxed);
 }
 
 #[cfg(test)]
@@ -117,71 +113,88 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const T: u32 = u32::MAX - 5000;
+
     fn words() -> [AtomicU64; 2] {
         [AtomicU64::new(0), AtomicU64::new(0)]
+    }
+
+    fn at(ms: u32) -> u32 {
+        T.wrapping_add(ms)
     }
 
     #[test]
     fn slides_over_two_periods() {
         let w = words();
         for i in 0..100 {
-            add(&w, i * 10, 1000, 1);
+            add(&w, at(i * 10), 1000, 1);
         }
-        assert_eq!(read(&w, 999, 1000), 100);
-        assert_eq!(read(&w, 1500, 1000), 50);
-        assert_eq!(read(&w, 2000, 1000), 0);
-        assert_eq!(read(&w, 500_000, 1000), 0);
+        assert_eq!(read(&w, at(999), 1000), 100);
+        assert_eq!(read(&w, at(1500), 1000), 50);
+        assert_eq!(read(&w, at(2000), 1000), 0);
+        assert_eq!(read(&w, at(500_000), 1000), 0);
     }
 
     #[test]
     fn a_single_event_counts_for_a_whole_period() {
         let w = words();
-        assert_eq!(add(&w, 0, 1000, 1), 1);
-        assert_eq!(read(&w, 1999, 1000), 1);
-        assert_eq!(read(&w, 2000, 1000), 0);
+        assert_eq!(add(&w, at(0), 1000, 1), 1);
+        assert_eq!(read(&w, at(1999), 1000), 1);
+        assert_eq!(read(&w, at(2000), 1000), 0);
+    }
+
+    /// As measured of HAProxy 2.6 and 3.5-dev: 10 events 2.5 periods behind a single one.
+    #[test]
+    fn periods_begin_anew_after_a_pause() {
+        let w = words();
+        add(&w, at(0), 2000, 1);
+        add(&w, at(5000), 2000, 10);
+        let seen = [5100, 6999, 7100, 7350, 7600, 7850, 8100, 8350, 8600, 8850, 9100];
+        let rates = seen.map(|t| read(&w, at(t), 2000));
+        assert_eq!(rates, [10, 10, 9, 8, 7, 5, 4, 3, 2, 0, 0]);
     }
 
     #[test]
-    fn parts_go_over_to_other_periods() {
-        let theirs = RateParts { elapsed_ms: 400, current: 40, previous: 100 };
-        assert_eq!(shift(theirs, 5400, 1000), (40, 100), "the same periods");
-        assert_eq!(shift(theirs, 5700, 1000), (70, 70));
-        assert_eq!(shift(theirs, 5200, 1000), (20, 20 + 80));
-        assert_eq!(shift(theirs, 200, 1000), (100, 0), "our first period takes what still counts");
-        let late = RateParts { elapsed_ms: 1400, ..theirs };
-        assert_eq!(shift(late, 5400, 1000), (0, 40));
-        assert_eq!(shift(RateParts { elapsed_ms: u32::MAX, ..theirs }, 5400, 1000), (0, 0));
+    fn a_clock_that_is_behind_adds_to_the_current_period() {
         let w = words();
-        add(&w, 900, 1000, 5);
-        add(&w, 1300, 1000, 7);
-        assert_eq!(parts(&w, 1300, 1000), RateParts { elapsed_ms: 300, current: 7, previous: 5 });
-        assert_eq!(parts(&w, 3300, 1000), RateParts { elapsed_ms: 300, current: 0, previous: 0 });
+        add(&w, at(100), 10, 1);
+        assert_eq!(add(&w, at(95), 10, 1), 2);
+        assert_eq!(read(&w, at(109), 10), 2);
     }
 
     #[test]
     fn can_be_set() {
         let w = words();
-        set(&w, 5250, 1000, 10, 100);
-        assert_eq!(read(&w, 5250, 1000), 85);
-        set(&w, 10, 1000, 3, 4);
-        assert_eq!(read(&w, 10, 1000), 3, "there is no period before the first");
+        let parts = |elapsed_ms, current, previous| RateParts { elapsed_ms, current, previous };
+        set(&w, at(5250), 1000, parts(250, 10, 100));
+        assert_eq!(read(&w, at(5250), 1000), 85);
+        assert_eq!(super::parts(&w, at(5300), 1000), parts(300, 10, 100));
+        assert_eq!(super::parts(&w, at(6300), 1000), parts(300, 0, 10));
+        set(&w, at(10), 1000, parts(1400, 3, 4));
+        assert_eq!(super::parts(&w, at(10), 1000), parts(400, 0, 3), "what is over is over");
+        set(&w, at(10), 1000, parts(u32::MAX, 3, 4));
+        assert_eq!(super::parts(&w, at(10), 1000), parts(0, 0, 0));
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Against the list of events.
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        /// Against a start, a current and a previous count, kept plainly.
         #[test]
-        fn equals_the_naive_count(gaps in proptest::collection::vec(0u32..700, 1..60)) {
+        fn equals_the_plain_counter(gaps in proptest::collection::vec(0u32..2500, 1..60), start in any::<u32>()) {
             let w = words();
-            let mut t = 0;
-            let mut events = Vec::new();
+            let (mut t, mut began, mut current, mut previous) = (0u64, None, 0u64, 0u64);
             for g in gaps {
-                t += g;
-                events.push(t);
-                let rate = add(&w, t, 1000, 1);
-                let of = |p: Option<u32>| events.iter().filter(|e| Some(**e / 1000) == p).count() as u64;
-                let (cur, prev) = (of(Some(t / 1000)), of((t / 1000).checked_sub(1)));
-                prop_assert_eq!(rate, cur + prev * u64::from(1000 - t % 1000) / 1000);
+                t += u64::from(g);
+                let age = began.map_or(u64::MAX, |b| t - b);
+                if age >= 2000 {
+                    (began, previous, current) = (Some(t), 0, 0);
+                } else if age >= 1000 {
+                    (began, previous, current) = (began.map(|b| b + 1000), current, 0);
+                }
+                current += 1;
+                let elapsed = t - began.expect("set");
+                let now = start.wrapping_add(t as u32);
+                prop_assert_eq!(add(&w, now, 1000, 1), current + previous * (1000 - elapsed) / 1000);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! What replication reads and writes of a table, beyond what traffic does: entries by the number of their record, and
 //! rates with their position in time.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::base::time::Mono;
 
 use super::index::Meta;
-use super::schema::{META, STAMPS};
+use super::schema::META;
 use super::table::{Entry, H_POOL, Table, ms};
 use super::{DataClass, Slot, rate};
 
@@ -54,28 +54,12 @@ impl Entry<'_> {
     /// A rate's parts.
     pub fn rate_parts(&self, slot: Slot, now: Mono) -> RateParts {
         debug_assert_eq!(slot.class, DataClass::Rate);
-        let (table, rec) = (self.table(), self.rec());
-        let words = table.ws(table.record(rec) + slot.word as usize, 2);
-        rate::parts(words, table.age_ms(rec, now), slot.period_ms)
+        rate::parts(self.rate_words(slot), ms(now), slot.period_ms)
     }
 
-    /// Take over a rate that another node counted. Its periods began at other times than ours: the events are dealt out
-    /// to our two periods as if each of its periods were even.
+    /// Take over a rate that another node counted: its periods become ours.
     pub fn learn_rate(&self, slot: Slot, parts: RateParts, now: Mono) {
         debug_assert_eq!(slot.class, DataClass::Rate);
-        let (table, rec) = (self.table(), self.rec());
-        let age = table.age_ms(rec, now);
-        let (current, previous) = rate::shift(parts, age, slot.period_ms);
-        let words = table.ws(table.record(rec) + slot.word as usize, 2);
-        rate::set(words, age, slot.period_ms, current, previous);
-    }
-
-    /// A new entry that another node has had for longer: let it have been made that long ago, so that its rates have a
-    /// period before the current one.
-    pub fn backdate(&self, age_ms: u32, now: Mono) {
-        let word = self.table().w(self.table().record(self.rec()) + STAMPS);
-        let created = u64::from(ms(now).wrapping_sub(age_ms)) << 32;
-        // The other half belongs to the owner of the slab.
-        let _ = word.fetch_update(Relaxed, Relaxed, |old| Some(created | (old & u64::from(u32::MAX))));
+        rate::set(self.rate_words(slot), ms(now), slot.period_ms, parts);
     }
 }

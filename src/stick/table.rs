@@ -13,9 +13,9 @@ use crate::sys::memfd::Segment;
 
 use super::atomics::{AtomicU64, fence, seed};
 use super::index::{Meta, PROCESSES, SLABS_MAX, State, Touched, Want};
-use super::schema::{KEY, META, NEXT, STAMPS, TOUCHED};
+use super::schema::{KEY, META, NEXT, TOUCHED};
 use super::slab;
-use super::{Changes, DataClass, Key, Schema, Slot, current, key, rate};
+use super::{Changes, DataClass, Key, RateParts, Schema, Slot, current, key, rate};
 
 /// First word of every segment of this kind.
 const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
@@ -291,17 +291,10 @@ impl Table {
         self.process
     }
 
-    pub(super) fn age_ms(&self, rec: u32, now: Mono) -> u32 {
-        let created = (self.w(self.record(rec) + STAMPS).load(Relaxed) >> 32) as u32;
-        let age = ms(now).wrapping_sub(created);
-        // Another thread's clock may be a turn ahead.
-        if age > u32::MAX - 60_000 { 0 } else { age }
-    }
-
     fn value(&self, rec: u32, slot: Slot, now: Mono) -> u64 {
         let at = self.record(rec) + slot.word as usize;
         match slot.class {
-            DataClass::Rate => rate::read(self.ws(at, 2), self.age_ms(rec, now), slot.period_ms),
+            DataClass::Rate => rate::read(self.ws(at, 2), ms(now), slot.period_ms),
             _ if slot.split => current::read(self.w(at)),
             DataClass::Count32 => u64::from(self.w(at).load(Relaxed) as u32),
             _ => self.w(at).load(Relaxed),
@@ -374,10 +367,6 @@ pub struct Entry<'t> {
 }
 
 impl Entry<'_> {
-    pub(super) fn table(&self) -> &Table {
-        self.table
-    }
-
     pub(super) fn rec(&self) -> u32 {
         self.rec
     }
@@ -447,7 +436,7 @@ impl Entry<'_> {
     pub fn add(&self, slot: Slot, n: u64, now: Mono) -> u64 {
         if slot.class == DataClass::Rate {
             let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
-            return rate::add(words, self.table.age_ms(self.rec, now), slot.period_ms, n);
+            return rate::add(words, ms(now), slot.period_ms, n);
         }
         if slot.split {
             return current::add(self.at(slot.word as usize), self.table.process, n);
@@ -467,21 +456,22 @@ impl Entry<'_> {
         let _ = self.at(slot.word as usize).fetch_update(Relaxed, Relaxed, lower);
     }
 
-    /// Set a value; of a rate, this period's count, with none in the period before.
+    /// Set a value; of a rate, the count of a period that begins now, with none in the period before.
     pub fn set(&self, slot: Slot, value: u64, now: Mono) {
         match slot.class {
-            DataClass::Rate => self.set_rate(slot, u32::try_from(value).unwrap_or(u32::MAX), 0, now),
+            DataClass::Rate => {
+                let current = u32::try_from(value).unwrap_or(u32::MAX);
+                let parts = RateParts { elapsed_ms: 0, current, previous: 0 };
+                rate::set(self.rate_words(slot), ms(now), slot.period_ms, parts);
+            }
             _ if slot.split => current::set(self.at(slot.word as usize), self.table.process, value),
             DataClass::Count32 => self.at(slot.word as usize).store(u64::from(value as u32), Relaxed),
             _ => self.at(slot.word as usize).store(value, Relaxed),
         }
     }
 
-    /// Set both counts of a rate (what a peer says).
-    pub fn set_rate(&self, slot: Slot, current: u32, previous: u32, now: Mono) {
-        debug_assert_eq!(slot.class, DataClass::Rate);
-        let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
-        rate::set(words, self.table.age_ms(self.rec, now), slot.period_ms, current, previous);
+    pub(super) fn rate_words(&self, slot: Slot) -> &[AtomicU64] {
+        self.table.ws(self.table.record(self.rec) + slot.word as usize, 2)
     }
 }
 
