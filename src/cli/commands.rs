@@ -403,7 +403,7 @@ pub const COMMANDS: &[Command] = &[
         &["show", "cli", "sockets"],
         "show cli sockets",
         "list the admin sockets",
-        Level::Operator,
+        Level::User,
         show_sockets,
     ),
     entry(&["show", "env"], "show env [<var>]", "list environment variables", Level::Operator, show_env),

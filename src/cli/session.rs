@@ -25,16 +25,14 @@ const FULL_WAIT: Duration = Duration::from_millis(50);
 
 /// Accept until the listener is dropped or dies.
 pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
-    let open = Rc::new(Cell::new(0usize));
     loop {
-        while open.get() >= context.maxconn.max(1) {
+        while OPEN.get() >= context.maxconn.max(1) {
             listener.pause();
             runtime::sleep(FULL_WAIT).await;
             listener.resume();
         }
         let Ok((socket, _)) = listener.accept().await else { return };
-        open.set(open.get() + 1);
-        let place = Place(open.clone());
+        let place = Place::take();
         let context = context.clone();
         runtime::spawn(async move {
             session(Rc::new(socket), level, &context).await;
@@ -43,12 +41,24 @@ pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
     }
 }
 
+thread_local! {
+    /// Open sessions of all sockets: one thread serves them all.
+    static OPEN: Cell<usize> = const { Cell::new(0) };
+}
+
 /// One of the sessions that `stats maxconn` counts.
-struct Place(Rc<Cell<usize>>);
+struct Place;
+
+impl Place {
+    fn take() -> Place {
+        OPEN.set(OPEN.get() + 1);
+        Place
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        OPEN.set(OPEN.get() - 1);
     }
 }
 

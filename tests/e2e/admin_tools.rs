@@ -253,3 +253,47 @@ fn odd_clients_do_not_keep_the_socket_busy() {
     assert!(ask(&setup.socket, "show info").contains("Name: Haring"));
     assert!(setup.process.memory_kib() < 200 << 10, "{} KiB", setup.process.memory_kib());
 }
+
+#[test]
+fn sessions_are_limited_over_all_sockets_and_end_when_silent() {
+    let dir = Dir::new();
+    let (a, b) = (dir.0.join("a.sock"), dir.0.join("b.sock"));
+    let port = free_port();
+    let config = format!(
+        "global
+    stats socket {},{} level user mode 600
+    stats maxconn 2
+    stats timeout 2s
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+frontend f
+    bind 127.0.0.1:{port}
+    http-request deny
+",
+        a.display(),
+        b.display()
+    );
+    let _process = haring(&config, &[port]);
+    let open = |path: &PathBuf| {
+        let mut s = UnixStream::connect(path).expect("the socket is there");
+        s.set_read_timeout(Some(PATIENCE)).expect("valid");
+        s.write_all(b"prompt i\n").expect("it listens");
+        s
+    };
+    let (mut first, mut second) = (open(&a), open(&b));
+    let mut byte = [0; 1];
+    assert_eq!(first.read(&mut byte).expect("an answer"), 1);
+    assert_eq!(second.read(&mut byte).expect("an answer"), 1);
+    let began = std::time::Instant::now();
+    let mut third = open(&a);
+    third.set_read_timeout(Some(Duration::from_millis(300))).expect("valid");
+    assert!(third.read(&mut byte).is_err(), "two sessions are open already");
+    // The silent ones end, and the third has its turn.
+    third.set_read_timeout(Some(PATIENCE)).expect("valid");
+    assert_eq!(third.read(&mut byte).expect("an answer"), 1);
+    assert!(began.elapsed() > Duration::from_secs(1));
+    assert_eq!(first.read(&mut byte).expect("its end"), 0);
+}
