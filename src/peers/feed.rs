@@ -4,7 +4,7 @@
 //! Each changed entry has one place in the order, that of its newest change. The list of places keeps old ones until it
 //! is twice as long as it has to be; a place is old when the entry has a newer one.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
@@ -17,6 +17,8 @@ use crate::stick::{self, Changes, RateParts, Slot, Table, TableDef, TableId, Tab
 
 /// What a list of places may hold beyond what it has to.
 const SLACK: usize = 1024;
+/// Learned entries that wait for room, at most: another thread's records come over within a moment.
+const WAITING_MAX: usize = 4096;
 
 /// Where one value of an entry is.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub struct Feed {
     write_to: Option<(TableId, Vec<Place>)>,
     tables: Arc<stick::Tables>,
     order: Mutex<Order>,
+    /// What was learned while the table had no room on this thread, by key.
+    waiting: Mutex<HashMap<Vec<u8>, Entry>>,
 }
 
 /// The order of changes.
@@ -105,7 +109,16 @@ impl Feed {
         });
         let places = places(table.schema());
         let spec = spec(def, table.schema());
-        Some(Feed { spec, id, table, places, write_to, tables: tables.clone(), order: Mutex::default() })
+        Some(Feed {
+            spec,
+            id,
+            table,
+            places,
+            write_to,
+            tables: tables.clone(),
+            order: Mutex::default(),
+            waiting: Mutex::default(),
+        })
     }
 
     /// The table.
@@ -130,6 +143,20 @@ impl Feed {
         let before = order.newest;
         changes.drain(|record| order.changed(record));
         order.newest != before
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Entry>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything that was learned waits for room.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting().is_empty()
+    }
+
+    /// Try again to store what waits for room.
+    pub fn store_waiting(&self, now: Mono) {
+        self.waiting().retain(|_, entry| !self.store(self.id, &self.places, entry, now));
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
@@ -223,11 +250,24 @@ impl TableView for Feed {
     }
 
     fn learn(&self, entry: &Entry, now: Mono) -> bool {
-        let stored = self.store(self.id, &self.places, entry, now);
         if let Some((id, places)) = &self.write_to {
             self.store(*id, places, entry, now);
         }
-        stored
+        let mut waiting = self.waiting();
+        let stored = self.store(self.id, &self.places, entry, now);
+        if stored {
+            if !waiting.is_empty() {
+                waiting.remove(&entry.key);
+            }
+            return true;
+        }
+        // A table that refuses what is new when it is full does so to peers as well.
+        let wait =
+            !self.table.schema().nopurge && (waiting.len() < WAITING_MAX || waiting.contains_key(&entry.key));
+        if wait {
+            waiting.insert(entry.key.clone(), entry.clone());
+        }
+        wait
     }
 }
 
@@ -382,6 +422,32 @@ mod tests {
         assert_eq!(feed.next_update(second, at(2000), &mut out), None);
         assert_eq!(feed.next_update(0, at(2000), &mut out), None);
         assert_eq!(feed.order().live, 0);
+    }
+
+    #[test]
+    fn what_finds_no_room_waits() {
+        let (feed, tables) = feed(stick::Schema::new(stick::KeyType::Integer, 8));
+        let now = Mono(1_000_000_000);
+        // All room is in use.
+        let writer = stick::with_writers(|w| w.get(TableId(0)).map(|w| w.table().clone())).expect("claimed");
+        let held: Vec<_> = with_writers(|w| {
+            let w = w.get(TableId(0)).expect("claimed");
+            (0..8u32).map(|k| w.get_or_insert(k.into(), now).expect("room").keep()).collect()
+        });
+        let learned =
+            |key: u32| Entry { key: key.to_be_bytes().to_vec(), expire_ms: None, fields: Vec::new() };
+        for key in [100, 101, 101] {
+            assert!(feed.learn(&learned(key), now));
+        }
+        assert!(feed.has_waiting());
+        feed.store_waiting(now);
+        assert_eq!(feed.waiting().len(), 2);
+        held.into_iter().for_each(|id| drop(writer.resume(id)));
+        feed.store_waiting(now);
+        assert!(!feed.has_waiting());
+        for key in [100u32, 101] {
+            assert!(tables.get(TableId(0)).expect("made").get(key.into(), now).is_some());
+        }
     }
 
     fn entry_slot(feed: &Feed, data: DataType) -> Slot {

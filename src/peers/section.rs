@@ -24,6 +24,8 @@ use crate::stick;
 
 /// Connections whose peer has not said its name yet, at most: those beyond are closed.
 const NAMELESS_MAX: usize = 64;
+/// How often what was learned and found no room is tried again.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Opening a connection takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// An old process tries so often to reach the new one ...
@@ -134,6 +136,7 @@ pub fn start(
             feed.collect();
         }
         runtime::spawn(manage(section.clone()));
+        runtime::spawn(find_room(section.clone()));
     }
     for (at, fd) in listeners {
         if let Some(section) = sections.get(at) {
@@ -297,6 +300,15 @@ impl Section {
         if let Some(link) = link {
             f(&link);
         }
+    }
+}
+
+/// Stores what was learned while its table had no room on this thread.
+async fn find_room(section: Rc<Section>) {
+    loop {
+        runtime::sleep(ROOM_PAUSE).await;
+        let now = runtime::now();
+        section.feeds.iter().filter(|f| f.has_waiting()).for_each(|f| f.store_waiting(now));
     }
 }
 
