@@ -26,12 +26,13 @@ const FULL_WAIT: Duration = Duration::from_millis(50);
 /// Accept until the listener is dropped or dies.
 pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
     loop {
+        let Ok((socket, _)) = listener.accept().await else { return };
+        // Another socket may have given the last place away meanwhile.
         while OPEN.get() >= context.maxconn.max(1) {
             listener.pause();
             runtime::sleep(FULL_WAIT).await;
             listener.resume();
         }
-        let Ok((socket, _)) = listener.accept().await else { return };
         let place = Place::take();
         let context = context.clone();
         runtime::spawn(async move {
