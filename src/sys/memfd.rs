@@ -19,12 +19,23 @@ pub struct Segment {
 impl Segment {
     /// A new segment of `words` zeroed 64-bit words; `name` shows up in /proc/PID/maps.
     pub fn new(name: &str, words: usize) -> io::Result<Segment> {
+        if cfg!(miri) {
+            return Segment::on_heap(words);
+        }
         // Sealed against shrinking: a shorter file would make every access behind its end a SIGBUS.
         let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         nix::unistd::ftruncate(&fd, (words * 8) as i64)?;
         let seals = nix::fcntl::SealFlag::F_SEAL_SHRINK | nix::fcntl::SealFlag::F_SEAL_SEAL;
         nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_ADD_SEALS(seals))?;
         Segment::map(fd)
+    }
+
+    /// For miri, which maps no files: memory of this process alone.
+    fn on_heap(words: usize) -> io::Result<Segment> {
+        let fd = std::fs::File::open("/dev/null")?.into();
+        let memory: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let base = NonNull::from(Box::leak(memory)).cast();
+        Ok(Segment { fd, base, words })
     }
 
     /// Maps a segment that another process made.
@@ -76,6 +87,12 @@ unsafe impl Sync for Segment {}
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        if cfg!(miri) {
+            let memory = std::ptr::slice_from_raw_parts_mut(self.base.as_ptr(), self.words);
+            // SAFETY: `on_heap` made it of such a box; no reference into it outlives self.
+            drop(unsafe { Box::from_raw(memory) });
+            return;
+        }
         // SAFETY: our own mapping; no reference into it outlives self.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.words * 8) };
     }
