@@ -43,6 +43,7 @@ backend carts
         socket.display()
     );
     let process = haring(&config, &[front]);
+    wait_for(&socket);
     wait_until("the checks know", || ask(&socket, "show stat carts 4 -1").matches("DOWN").count() == 1);
     for _ in 0..3 {
         let mut client = Client::connect(front);
@@ -50,6 +51,11 @@ backend carts
         assert_eq!(client.answer().map(|a| a.status), Some(200));
     }
     Setup { process, _web: nginx, socket, _dir: dir }
+}
+
+/// The admin socket is bound after the ports.
+fn wait_for(socket: &PathBuf) {
+    wait_until("the socket listens", || UnixStream::connect(socket).is_ok());
 }
 
 fn ask(socket: &PathBuf, command: &str) -> String {
@@ -277,6 +283,8 @@ frontend f
         b.display()
     );
     let _process = haring(&config, &[port]);
+    wait_for(&b);
+    wait_until("nobody is connected", || ask(&a, "show cli level").starts_with("user"));
     let open = |path: &PathBuf| {
         let mut s = UnixStream::connect(path).expect("the socket is there");
         s.set_read_timeout(Some(PATIENCE)).expect("valid");
