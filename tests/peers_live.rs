@@ -24,6 +24,7 @@ defaults
     timeout client 5s
     timeout server 5s
 peers mypeers
+    log stderr format raw local0
     peer node1 127.0.0.1:{peers}
     peer node2 127.0.0.2:{peers}
     peer node3 127.0.0.3:{peers}
@@ -394,6 +395,10 @@ fn a_stop_does_not_wait_for_nobody() {
         let state = other.command("show peers");
         state.contains("id=node1(remote,inactive)").then_some(()).ok_or(state)
     });
+    let log = other.log();
+    let said = |line: &str| log.lines().any(|l| l == format!("peers mypeers: {line}"));
+    assert!(said("session with node1 established"), "{log}");
+    assert!(said("session with node1 is over: connection closed"), "{log}");
 }
 
 /// What a stranger or a broken peer says ends its connection with the status that the protocol has for it.
