@@ -128,24 +128,51 @@ impl Input {
     }
 }
 
+/// The next line of commands, with the payload that it announces. `None`: the session is over, and was told why.
+async fn request(socket: &Socket, state: &State, input: &mut Input) -> Option<(String, Option<String>)> {
+    let too_long = match input.line(socket, state.timeout, LINE_MAX).await {
+        Read::Line(line) => match line::payload_mark(&line) {
+            None => return Some((line, None)),
+            Some((head, mark)) => match input.payload(socket, state, mark).await {
+                Read::Line(payload) => return Some((head.to_owned(), Some(payload))),
+                Read::TooLong => PAYLOAD_TOO_LONG,
+                Read::End => return None,
+            },
+        },
+        Read::TooLong => TOO_LONG,
+        Read::End => return None,
+    };
+    refuse(socket, too_long, state.timeout).await;
+    None
+}
+
+/// Run one command, unless its prefix is for another process.
+fn run(
+    context: &Arc<Context>,
+    state: &mut State,
+    words: &[String],
+    payload: Option<&str>,
+    out: &mut String,
+) -> Next {
+    match line::target(words) {
+        Target::Here([]) => Next::Continue,
+        Target::Here(words) => commands::run(context, state, words, payload, out),
+        Target::Process(name) if name == context.facts.pid.to_string() && words.len() > 1 => {
+            commands::run(context, state, &words[1..], payload, out)
+        }
+        Target::Process(_) => {
+            out.push_str("This socket belongs to the only worker: '@1', or no prefix.\n");
+            Next::Continue
+        }
+    }
+}
+
 async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
     let mut state =
         State { level, mode: Mode::Single, timed: false, timeout: context.timeout, experimental: false };
     let mut input = Input::default();
     loop {
-        let line = match input.line(&socket, state.timeout, LINE_MAX).await {
-            Read::Line(line) => line,
-            Read::TooLong => return refuse(&socket, TOO_LONG, state.timeout).await,
-            Read::End => return,
-        };
-        let (line, payload) = match line::payload_mark(&line) {
-            Some((head, mark)) => match input.payload(&socket, &state, mark).await {
-                Read::Line(payload) => (head.to_owned(), Some(payload)),
-                Read::TooLong => return refuse(&socket, PAYLOAD_TOO_LONG, state.timeout).await,
-                Read::End => return,
-            },
-            None => (line, None),
-        };
+        let Some((line, payload)) = request(&socket, &state, &mut input).await else { return };
         let mut out = String::new();
         let mut next = Next::Continue;
         let commands = line::commands(&line);
@@ -157,17 +184,7 @@ async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
             let from = out.len();
             // The payload belongs to the command before `<<`.
             let payload = payload.as_deref().filter(|_| n == last);
-            next = match line::target(words) {
-                Target::Here([]) => Next::Continue,
-                Target::Here(words) => commands::run(context, &mut state, words, payload, &mut out),
-                Target::Process(name) if name == context.facts.pid.to_string() => {
-                    commands::run(context, &mut state, &words[1..], payload, &mut out)
-                }
-                Target::Process(_) => {
-                    out.push_str("This socket belongs to the only worker: '@1', or no prefix.\n");
-                    Next::Continue
-                }
-            };
+            next = run(context, &mut state, words, payload, &mut out);
             match next {
                 Next::Quit => break,
                 Next::Continue => {
