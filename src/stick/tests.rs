@@ -183,6 +183,27 @@ fn the_size_is_shared_by_hand_over() {
 }
 
 #[test]
+fn a_late_thread_of_a_large_table_need_not_wait() {
+    let t = table(schema(1024), 2);
+    let (a, b) = (Writer::claim(&t, 1, 0).unwrap(), Writer::claim(&t, 1, 1).unwrap());
+    for k in 0..2000u32 {
+        drop(a.get_or_insert(k.into(), at(u64::from(k))));
+    }
+    // Eight were kept for it; the ninth is made of its own first, and more are asked for by that.
+    for k in 5000..5009u32 {
+        assert!(b.get_or_insert(k.into(), at(3000)).is_some());
+    }
+    assert_eq!((t.used(), t.get(5000.into(), at(3000)).is_none()), (1024, true));
+    // The other one answers with its next operation, whatever that is.
+    drop(a.get_or_insert(1999.into(), at(3001)));
+    for k in 5010..5040u32 {
+        assert!(b.get_or_insert(k.into(), at(3002)).is_some());
+    }
+    assert!(t.get(5001.into(), at(3002)).is_some(), "its own were spared");
+    assert_eq!(t.used(), 1024 - 64 + 30);
+}
+
+#[test]
 fn another_process_opens_the_same_table_only() {
     let t = table(schema(10), 2);
     let w = Writer::claim(&t, 1, 0).unwrap();
