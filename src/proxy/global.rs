@@ -138,6 +138,8 @@ pub struct StatsSocket {
 pub struct TuneConf {
     /// `tune.bufsize`.
     pub bufsize: usize,
+    /// `tune.stick-counters`
+    pub stick_counters: Option<u32>,
     /// `tune.maxrewrite`: room kept free for added headers; at most half a buffer.
     pub maxrewrite: Option<usize>,
     /// `tune.http.maxhdr`.
@@ -214,6 +216,7 @@ impl Default for GlobalConf {
             },
             stats: StatsConf { sockets: Vec::new(), timeout: Duration::from_secs(10), maxconn: 10 },
             tune: TuneConf {
+                stick_counters: None,
                 bufsize: limits::DEFAULT_BUFSIZE,
                 maxrewrite: None,
                 max_headers: limits::DEFAULT_MAX_HEADERS,

@@ -199,6 +199,9 @@ pub static KEYWORDS: &[Keyword] = &[
     }),
     full("nosplice", "nosplice", "never use splice(2)", |cx| flag(cx, |g, on| g.tune.no_splice = on)),
     full("tune.bufsize", "tune.bufsize <size>", "largest message head, with tune.maxrewrite bytes", bufsize),
+    full("tune.stick-counters", "tune.stick-counters <number>", "stick counters of a stream (3)", |cx| {
+        number(cx, "a number of stick counters", 0..=255, |g, n| g.tune.stick_counters = Some(n as u32));
+    }),
     full("tune.maxrewrite", "tune.maxrewrite <number>", "bytes of a buffer kept for added headers", |cx| {
         size(cx, |g, n| g.tune.maxrewrite = Some(n));
     }),
@@ -448,7 +451,6 @@ pub static INERT: &[Keyword] = &[
     inert("tune.comp.maxlevel", "tune.comp.maxlevel <number>", COMPRESSION),
     inert("tune.zlib.memlevel", "tune.zlib.memlevel <number>", COMPRESSION),
     inert("tune.zlib.windowsize", "tune.zlib.windowsize <number>", COMPRESSION),
-    inert("tune.stick-counters", "tune.stick-counters <number>", "stick tables"),
     inert("tune.vars.global-max-size", "tune.vars.global-max-size <size>", VARIABLES),
     inert("tune.vars.proc-max-size", "tune.vars.proc-max-size <size>", VARIABLES),
     inert("tune.vars.reqres-max-size", "tune.vars.reqres-max-size <size>", VARIABLES),

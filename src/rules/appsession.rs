@@ -7,7 +7,7 @@ use crate::http::cookie::{pairs, parse_set_cookie};
 use crate::http::{FieldId, Fields, RequestHead};
 use crate::stick::{DataDef, DataType, KeyType, Schema, TableDecl, TableId};
 
-use super::stick::KeyBytes;
+use crate::sample::KeyBytes;
 
 /// Sessions that a table holds at most. It takes memory only for those there were; 1.x knew no limit.
 const SESSIONS_MAX: u32 = 1_048_576;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::http::{RequestHead, ResponseHead};
 use crate::log::{LevelOverride, LogFields, LogFormat};
 use crate::sample::{Ctx, LastRule, TimeoutKind};
+use crate::stick::TableId;
 
 /// The live stream as actions see it. Implemented by the stream; what it cannot do stays at the default,
 /// which does nothing.
@@ -42,6 +43,12 @@ pub trait MessageCx: Ctx {
     fn set_tos(&mut self, _tos: u8) {}
     /// `early-hint`: one field of a 103 response; `last` when the next rule is no early hint.
     fn early_hint(&mut self, _name: &[u8], _value: &[u8], _last: bool) {}
+    /// Whether stick counter `sc` tracks already: for the connection (`session`), or for this exchange.
+    fn is_tracking(&self, _sc: usize, _session: bool) -> bool {
+        false
+    }
+    /// Track the entry of a key as stick counter `sc`.
+    fn track(&mut self, _sc: usize, _table: TableId, _key: &[u8], _session: bool) {}
     /// `disable-l7-retry`.
     fn disable_l7_retry(&mut self) {}
     /// `set-priority-class`, already in -2047..2047.

@@ -10,6 +10,7 @@ use crate::config::{Keyword, Loc, ParseCx, SectionKind, Sections, Status, Word, 
 use crate::sample::{ExprCx, LastRule, Place};
 
 use super::action::{Action, ActionCx, Sets};
+use super::actions::counters::tracker;
 use super::actions::parse_answer;
 use super::set::{Rank, Rule, RuleSet};
 use super::{AnswerBody, ProxyRules};
@@ -183,7 +184,8 @@ fn rule(cx: &mut ParseCx<'_>, set: Sets) {
         _ => {}
     }
     let mut ex = ExprCx::of(cx, set.place());
-    let what = format!("{} {}", set.keyword(), action.name);
+    let open = memchr::memchr(b'(', &word.bytes).unwrap_or(word.bytes.len());
+    let what = format!("{} {}", set.keyword(), String::from_utf8_lossy(&word.bytes[..open]));
     let mut acx = ActionCx { ex: &mut ex, set, what, paren, words, pos: 0, loc: word.loc };
     let Some(act) = (action.parse)(&mut acx) else { return };
     let rest = &words[acx.pos..];
@@ -236,7 +238,8 @@ fn warn_of_noop(cx: &mut ParseCx<'_>, set: Sets, loc: Loc, last: bool) {
 fn find(cx: &mut ParseCx<'_>, set: Sets, word: &Word) -> Option<(&'static Action, Option<Word>)> {
     let open = memchr::memchr(b'(', &word.bytes);
     let name = String::from_utf8_lossy(&word.bytes[..open.unwrap_or(word.bytes.len())]).into_owned();
-    let Some(action) = cx.tables.find_all::<Action>(&name).iter().find(|a| a.sets.has(set)).copied() else {
+    let entry = tracker(&name).unwrap_or(&name);
+    let Some(action) = cx.tables.find_all::<Action>(entry).iter().find(|a| a.sets.has(set)).copied() else {
         let known = cx.tables.all::<Action>().iter().filter(|a| a.sets.has(set)).map(|a| a.name);
         let near = suggest::closest(&name, known);
         let elsewhere = cx.tables.find::<Action>(&name).is_some();

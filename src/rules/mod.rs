@@ -21,11 +21,12 @@ mod verdict;
 
 pub use crate::sample::TimeoutKind;
 pub use action::{Act, Action, Sets, Step};
+pub use actions::counters::TrackUses;
 pub use appsession::{AppSession, AppSessions, SessionId, UrlMode};
 pub use cx::MessageCx;
 pub use global::{NewValue, set_process_var};
 pub use set::{ProxyRules, Rank, Rule, RuleSet};
-pub use stick::{KeyBytes, StickRule, StickRules, can_be_key, key_of};
+pub use stick::{StickRule, StickRules};
 pub use switching::{BackendRule, ServerRule};
 pub use verdict::{Answer, AnswerBody, PageRef, Redirect, Verdict};
 

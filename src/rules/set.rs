@@ -80,6 +80,9 @@ impl RuleSet {
                         }
                         None => rule.act.run(cx),
                     };
+                    if matches!(step, Step::End(Verdict::Wait)) {
+                        return Verdict::Wait;
+                    }
                     *at += 1;
                     let Step::End(verdict) = step else { continue };
                     match verdict {

@@ -8,7 +8,7 @@ use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
 use crate::stick::{TableId, Writer};
 
-use super::{Buf, Scope, VarStore};
+use super::{Buf, Scope, TrackedEntry, VarStore};
 
 /// A proxy: index into the snapshot's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -252,6 +252,14 @@ pub trait Ctx {
         None
     }
 
+    /// The entry that stick counter `sc` of this stream (or of its connection) tracks.
+    fn tracked(&self, _sc: usize) -> Option<TrackedEntry<'_>> {
+        None
+    }
+    /// The stick table of the proxy whose rule is evaluated.
+    fn own_table(&self) -> Option<TableId> {
+        None
+    }
     /// The variables of one scope, `proc` excepted: those belong to the process.
     fn vars(&self, _scope: Scope) -> Option<&VarStore> {
         None

@@ -10,10 +10,12 @@ mod args;
 mod buf;
 mod cast;
 mod convert;
+mod counter;
 mod ctx;
 mod entry;
 mod expr;
 mod fetch;
+mod key;
 mod place;
 mod regexes;
 mod types;
@@ -22,6 +24,7 @@ pub mod vars;
 pub use args::{Arg, ArgType, Args, NameRef, NameRefs, RefKind, Target};
 pub use buf::{Buf, Scratch};
 pub use cast::{cast, parse_int, parse_ip, to_bin, to_int, to_ip, to_str, to_v4, to_v6};
+pub use counter::{OwnTableUses, TrackedEntry};
 pub use ctx::{
     BodyView, CaptureSide, Ctx, LastRule, Live, ProxyCount, ProxyIdx, ServerCount, ServerIdx, TimeoutKind,
 };
@@ -29,6 +32,7 @@ pub use entry::{ConvertFn, Converter, EachFn, Fetch, FetchFn, PrepareFn};
 pub use expr::{Expr, ExprCx, did_you_mean};
 pub use fetch::WantsServerRtt;
 pub(crate) use fetch::unhex;
+pub use key::{KeyBytes, can_be_key, key_of};
 pub use place::{Needs, Place};
 pub use regexes::{Groups, Regex, expand};
 pub use types::{Sample, Type};

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock};
@@ -229,6 +230,11 @@ impl Table {
     /// Give back a use that was kept with [`Entry::keep`].
     pub fn resume(&self, id: EntryId) -> Entry<'_> {
         Entry { table: self, rec: id.rec }
+    }
+
+    /// A look at an entry whose use was kept: the use stays kept.
+    pub fn kept(&self, id: &EntryId) -> ManuallyDrop<Entry<'_>> {
+        ManuallyDrop::new(Entry { table: self, rec: id.rec })
     }
 
     /// The entry that this thread just made, which has its use.

@@ -12,7 +12,7 @@ use crate::rules::MessageCx;
 use crate::runtime;
 use crate::sample::{
     BodyView, Buf, CaptureSide, Ctx, LastRule, Live, ProxyCount, ProxyIdx, Scope, Scratch, ServerCount,
-    ServerIdx, TimeoutKind, VarStore,
+    ServerIdx, TimeoutKind, TrackedEntry, VarStore,
 };
 use crate::stick::{TableId, Writer};
 
@@ -253,6 +253,14 @@ impl Ctx for Stream<'_> {
         self.s.view.tables.get(table)
     }
 
+    fn tracked(&self, sc: usize) -> Option<TrackedEntry<'_>> {
+        self.tracked_entry(sc)
+    }
+
+    fn own_table(&self) -> Option<TableId> {
+        self.s.view.proxy(self.x.ruling).table
+    }
+
     fn vars(&self, scope: Scope) -> Option<&VarStore> {
         match scope {
             Scope::Sess => Some(&self.s.vars),
@@ -414,6 +422,14 @@ impl MessageCx for Stream<'_> {
                 self.s.client.send(bytes);
             }
         }
+    }
+
+    fn is_tracking(&self, sc: usize, session: bool) -> bool {
+        self.tracks_already(sc, session)
+    }
+
+    fn track(&mut self, sc: usize, table: TableId, key: &[u8], session: bool) {
+        self.begin_tracking(sc, table, key, session);
     }
 
     fn disable_l7_retry(&mut self) {

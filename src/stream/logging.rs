@@ -19,6 +19,7 @@ pub(super) fn count_bytes(view: &View, st: &mut Stream<'_>) {
     if bytes_in | bytes_out == 0 {
         return;
     }
+    super::track::bytes(&st.s.tracks, &st.x.tracks, bytes_in, bytes_out);
     let server = st.x.server.filter(|_| st.x.in_backend.is_some());
     view.count_stream(st.s.listener, st.s.frontend, st.x.backend, server, bytes_in, bytes_out);
 }

@@ -24,6 +24,7 @@ mod state;
 mod stick;
 mod switch;
 mod tcp;
+mod track;
 mod wait;
 mod worker;
 
@@ -104,6 +105,7 @@ fn admitted(s: &mut Session) -> bool {
             return false;
         }
     }
+    track::session(s);
     true
 }
 

@@ -20,6 +20,7 @@ use crate::sample::{LastRule, VarStore};
 use super::list::Alarm;
 use super::pool::ServerConn;
 use super::termination::{Cause, Phase, Termination};
+use super::track::Track;
 use super::worker::{View, Worker, keepalive};
 
 /// A client connection.
@@ -48,6 +49,8 @@ pub(super) struct Session {
     pub last_server: Option<ServerId>,
     /// The HTTP backend that a TCP frontend's client speaks to: its timeouts hold for the requests.
     pub tcp_http: Option<ProxyId>,
+    /// What connection and session rules track.
+    pub tracks: Vec<Track>,
     /// The connection is to be closed with a reset.
     pub reset: bool,
     _presence: Presence,
@@ -85,6 +88,7 @@ impl Session {
             own: None,
             last_server: None,
             tcp_http: None,
+            tracks: Vec::new(),
             reset: view.proxy(frontend).conn.nolinger,
             _presence: Presence { worker: worker.clone(), view: view.clone(), listener, frontend },
             worker,
@@ -187,6 +191,10 @@ pub(super) struct Exchange {
     pub number: u32,
     /// The backend; the frontend itself while none was chosen.
     pub backend: ProxyId,
+    /// The proxy whose rules are evaluated.
+    pub ruling: ProxyId,
+    /// What its rules track.
+    pub tracks: Vec<Track>,
     /// Its place among the backend's sessions.
     pub in_backend: Option<InBackend>,
     /// The chosen server: position in `Backend::servers`.
@@ -267,9 +275,9 @@ impl Exchange {
             keep req_captures res_captures unique_id;
             empty
             request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res
-            stick_stores;
+            stick_stores tracks;
             default
-            has_request has_response payload_complete res_payload_complete payload_final times start_wall first number backend
+            has_request has_response payload_complete res_payload_complete payload_final times start_wall first number backend ruling
             in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done stick_done stick_server
@@ -295,6 +303,7 @@ impl<'s> Stream<'s> {
         x.res_captures.get_mut().reset(log.response_captures.len());
         x.first = s.exchanges == 0;
         x.backend = s.frontend;
+        x.ruling = s.frontend;
         x.number = s.worker.number_request(s.view.shared.live.threads.len());
         s.exchanges += 1;
         s.timer.brief.begin(x.number, s.start, s.start_wall);

@@ -2,8 +2,9 @@
 
 use crate::base::time::Mono;
 use crate::proxy::{ProxyId, Server};
-use crate::rules::{AppSession, AppSessions, KeyBytes, StickRules};
+use crate::rules::{AppSession, AppSessions, StickRules};
 use crate::runtime::now;
+use crate::sample::KeyBytes;
 use crate::stick::{DataType, Slot, SrvKey, TableId, Writer, Writers};
 
 use super::state::Stream;

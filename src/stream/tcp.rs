@@ -105,6 +105,7 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
 async fn content_rules(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<Then> {
     let plan = view.plan(id);
     let rules = &plan.rules.tcp_content;
+    st.x.ruling = id;
     if rules.is_empty() {
         return None;
     }
@@ -197,7 +198,11 @@ pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) 
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
     let worker = st.s.worker.clone();
     let shut = worker.shuts.watch(st.be(view), st.srv(view));
-    let mut meter = |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down);
+    let (connection, exchange) = (&st.s.tracks, &st.x.tracks);
+    let mut meter = |up, down| {
+        view.count_stream(place.0, place.1, place.2, place.3, up, down);
+        super::track::bytes(connection, exchange, up, down);
+    };
     let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
     st.x.bytes_in += relay.up.bytes;
     st.x.bytes_out += relay.down.bytes;

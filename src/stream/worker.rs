@@ -24,6 +24,7 @@ use super::shut::Shuts;
 use super::state::Exchange;
 use super::stick;
 use super::termination::Cause;
+use super::track::Slots;
 
 /// Recycled exchanges that a thread keeps.
 const SPARE_EXCHANGES: usize = 256;
@@ -80,6 +81,8 @@ pub struct Shared {
     pub captures: Arc<Captures>,
     /// How to connect to each server, by `ServerId`.
     pub(super) targets: Vec<Target>,
+    /// What streams count in each table, by `TableId`.
+    pub(super) slots: Vec<Slots>,
 }
 
 /// What the streams of one proxy need beyond [`crate::proxy::Proxy`]: looked up once, when it is loaded.
@@ -141,7 +144,18 @@ impl Shared {
         };
         let targets = snapshot.servers.iter().map(target).collect();
         let captures = Arc::new(Captures::new(snapshot.proxies.len()));
-        Ok(Arc::new(Shared { captures, snapshot, live, queues, settings, plans, stick: tables, targets }))
+        let slots = Slots::of(&snapshot);
+        Ok(Arc::new(Shared {
+            captures,
+            snapshot,
+            live,
+            queues,
+            settings,
+            plans,
+            stick: tables,
+            targets,
+            slots,
+        }))
     }
 
     /// What a proxy's streams need.

@@ -57,6 +57,7 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
     stick::gather(&mut cx, &mut snapshot);
     references::resolve(&mut cx, &mut snapshot);
     stick::resolve(&mut cx, &mut snapshot);
+    stick::check_counters(&mut cx, &snapshot);
     peers::resolve(&mut cx, &mut snapshot);
     tracking::resolve(&mut cx, &mut snapshot);
     fullconn::compute(&mut snapshot);

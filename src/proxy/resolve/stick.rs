@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::config::SectionKind;
 use crate::config::suggest::closest;
-use crate::rules::{AppSession, AppSessions, StickRules, can_be_key};
-use crate::sample::Expr;
+use crate::config::{Loc, SectionKind};
+use crate::rules::{AppSession, AppSessions, StickRules, TrackUses};
+use crate::sample::{Expr, OwnTableUses, Type, can_be_key};
 use crate::stick::{DataDef, DataType, PeersTables, TableConf, TableDecl, TableDef, TableId, TableOwner};
 
 use super::super::Snapshot;
+use super::super::global::GlobalConf;
 use super::Cx;
 
 /// Makes the list of tables: those of proxies, then those of peers sections.
@@ -134,18 +135,61 @@ pub(super) fn resolve(cx: &mut Cx<'_>, snapshot: &mut Snapshot) {
     }
 }
 
+/// Stick counters of a stream unless `tune.stick-counters` says otherwise.
+const COUNTERS: u32 = 3;
+
+/// Checks rules with stick counters, and expressions that need a table of their own section.
+pub(super) fn check_counters(cx: &mut Cx<'_>, snapshot: &Snapshot) {
+    let conf = snapshot.global.get::<GlobalConf>();
+    let counters = conf.and_then(|g| g.tune.stick_counters).unwrap_or(COUNTERS);
+    for px in &snapshot.proxies {
+        for rule in px.section.get::<TrackUses>().iter().flat_map(|u| &u.list) {
+            if rule.sc >= counters as usize {
+                let message =
+                    format!("there is no stick counter {}: 'tune.stick-counters' is {counters}", rule.sc);
+                let help = format!("say 'tune.stick-counters {}' in 'global'", rule.sc + 1);
+                cx.diags.error(rule.loc, message).help(help);
+            }
+            let Some((out, text, name)) = &rule.key else { continue };
+            match name.as_ref().map_or(px.table, |n| n.table()) {
+                Some(id) => check_key(cx, (*out, text, rule.loc), snapshot.table(id)),
+                None if name.is_none() => {
+                    let message = format!(
+                        "proxy '{}': a 'track-sc' rule without 'table' needs a 'stick-table' here",
+                        px.name
+                    );
+                    cx.diags.error(rule.loc, message);
+                }
+                // A name that names nothing was reported with the other references.
+                None => {}
+            }
+        }
+        if px.table.is_none()
+            && let Some((what, _)) = px.section.get::<OwnTableUses>().and_then(|u| u.0.first())
+        {
+            let message = format!("proxy '{}': '{what}' without a table needs a 'stick-table' here", px.name);
+            let help = "name a table in its arguments, or declare one in this section";
+            cx.diags.error(px.section.loc, message).help(help);
+        }
+    }
+}
+
 /// What an expression gives can become a key of the table.
 fn check_type(cx: &mut Cx<'_>, key: &Expr, table: &TableDef) {
-    let (out, wanted) = (key.out(), table.schema.key);
+    check_key(cx, (key.out(), key.text(), key.loc()), table);
+}
+
+fn check_key(cx: &mut Cx<'_>, (out, text, loc): (Type, &str, Loc), table: &TableDef) {
+    let wanted = table.schema.key;
     if !can_be_key(out, wanted) {
         let message = format!(
             "'{}' gives type '{}', which cannot become a key of table '{}' of type '{}'",
-            key.text(),
+            text,
             out.name(),
             table.name,
             wanted.name()
         );
-        cx.diags.error(key.loc(), message);
+        cx.diags.error(loc, message);
     }
 }
 

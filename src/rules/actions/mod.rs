@@ -1,6 +1,7 @@
 //! The actions, by what they do.
 
 mod answer;
+pub(super) mod counters;
 mod fields;
 mod flow;
 mod lists;
@@ -18,6 +19,7 @@ use super::Action;
 /// The tables of this folder.
 pub const TABLES: &[&[Action]] = &[
     answer::ACTIONS,
+    counters::ACTIONS,
     fields::ACTIONS,
     flow::ACTIONS,
     lists::ACTIONS,

@@ -2,7 +2,6 @@
 
 use crate::rules::action::{Action, Sets};
 
-const TRACK: Sets = Sets::TCP_CONN.or(Sets::TCP_SESS).or(Sets::TCP_REQ).or(Sets::HTTP_REQ).or(Sets::HTTP_RES);
 const REQ: Sets = Sets::TCP_REQ.or(Sets::HTTP_REQ);
 const CONTENT: Sets = Sets::TCP_REQ.or(Sets::TCP_RES).or(Sets::HTTP_REQ).or(Sets::HTTP_RES);
 
@@ -14,17 +13,8 @@ pub const ACTIONS: &[Action] = &[
     Action::planned("do-log", Sets::ANY, "do-log [profile <log_profile>]"),
     Action::planned("do-resolve", REQ, "do-resolve(<var>,<resolvers>[,ipv4|ipv6]) <expr>"),
     Action::planned("expect-netscaler-cip", Sets::TCP_CONN, "expect-netscaler-cip layer4"),
-    Action::planned("sc-add-gpc", Sets::ANY, "sc-add-gpc(<idx>,<sc-id>) { <int> | <expr> }"),
-    Action::planned("sc-inc-gpc", Sets::ANY, "sc-inc-gpc(<idx>,<sc-id>)"),
-    Action::planned("sc-inc-gpc0", Sets::ANY, "sc-inc-gpc0(<sc-id>)"),
-    Action::planned("sc-inc-gpc1", Sets::ANY, "sc-inc-gpc1(<sc-id>)"),
-    Action::planned("sc-set-gpt", Sets::ANY, "sc-set-gpt(<idx>,<sc-id>) { <int> | <expr> }"),
-    Action::planned("sc-set-gpt0", Sets::ANY, "sc-set-gpt0(<sc-id>) { <int> | <expr> }"),
     Action::planned("send-spoe-group", CONTENT, "send-spoe-group <engine-name> <group-name>"),
     Action::planned("set-bandwidth-limit", CONTENT, "set-bandwidth-limit <name> [limit ...] [period ...]"),
     Action::planned("set-bc-mark", REQ, "set-bc-mark { <mark> | <expr> }"),
     Action::planned("set-bc-tos", REQ, "set-bc-tos { <tos> | <expr> }"),
-    Action::planned("track-sc0", TRACK, "track-sc0 <key> [table <table>]"),
-    Action::planned("track-sc1", TRACK, "track-sc1 <key> [table <table>]"),
-    Action::planned("track-sc2", TRACK, "track-sc2 <key> [table <table>]"),
 ];

@@ -27,4 +27,7 @@ pub const TABLES: &[&[Converter]] = &[
     json::CONVERTERS,
     live::CONVERTERS,
     rfc7239::CONVERTERS,
+    super::counter::SCALAR_CONVERTERS,
+    super::counter::ELEMENT_CONVERTERS,
+    super::counter::OTHER_CONVERTERS,
 ];

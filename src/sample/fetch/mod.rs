@@ -29,4 +29,7 @@ pub const TABLES: &[&[Fetch]] = &[
     response::FETCHES,
     headers::FETCHES,
     auth::FETCHES,
+    super::counter::SCALARS,
+    super::counter::ELEMENTS,
+    super::counter::OTHERS,
 ];

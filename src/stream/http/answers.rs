@@ -94,6 +94,7 @@ pub(in crate::stream) fn after_response_rules(view: &View, st: &mut Stream<'_>) 
     let (fe, be) = (st.s.frontend, st.x.backend);
     for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
         let rules = &view.plan(id).rules.http_after_response;
+        st.x.ruling = id;
         if !rules.is_empty() {
             // Only changes of the message are possible here; there is nothing left to decide.
             let _ = rules.run(&mut 0, st);

@@ -61,6 +61,10 @@ pub(in crate::stream) fn no_request(view: &View, st: &mut Stream<'_>, why: Silen
     }
     view.counters().frontends[st.s.frontend.index()].req_errors.inc();
     view.counters().listeners[st.s.listener.index()].req_errors.inc();
+    st.count_http_request();
+    if why != Silence::TimedOut {
+        st.count_http_error();
+    }
     let (cause, status) = match why {
         Silence::TimedOut => (Cause::ClientTimeout, 408),
         Silence::Closed | Silence::Broken => (Cause::Client, 400),

@@ -104,6 +104,8 @@ fn bad_request(view: &View, st: &mut Stream<'_>, received: usize, status: u16) -
     view.counters().frontends[st.s.frontend.index()].req_errors.inc();
     view.counters().listeners[st.s.listener.index()].req_errors.inc();
     st.x.bytes_in += received as u64;
+    st.count_http_request();
+    st.count_http_error();
     st.note(Cause::Proxy, Phase::Request);
     answers::error(view, st, status)
 }
@@ -114,6 +116,7 @@ pub(in crate::stream) fn begin(view: &View, st: &mut Stream<'_>) {
     c.process.requests.inc();
     c.process.sessions.inc();
     c.frontends[st.s.frontend.index()].requests.inc();
+    st.count_http_request();
     logging::capture_request(view, st);
     st.x.keep_client = client_keeps_alive(&st.x.request) && st.fe(view).http.close != HttpClose::Close;
 }
@@ -186,6 +189,7 @@ async fn rule_sets(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<Next
     let sets: [fn(&ProxyRules) -> &RuleSet; 3] = [|r| &r.tcp_content, |r| &r.http_request, |r| &r.redirect];
     for set in sets {
         let rules = set(&view.plan(id).rules);
+        st.x.ruling = id;
         if !rules.is_empty()
             && let Some(next) = run_rules(view, st, rules).await
         {
@@ -224,6 +228,7 @@ async fn run_rules(view: &View, st: &mut Stream<'_>, rules: &RuleSet) -> Option<
             }
             Verdict::Pause(time) => runtime::sleep(time).await,
             Verdict::Tarpit(answer) => {
+                st.count_http_error();
                 tarpit(view, st).await;
                 count_denied(view, st);
                 return Some(answers::answer(view, st, answer));
@@ -237,6 +242,7 @@ async fn run_rules(view: &View, st: &mut Stream<'_>, rules: &RuleSet) -> Option<
 fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<Next> {
     match verdict {
         Verdict::Deny(answer) => {
+            st.count_http_error();
             count_denied(view, st);
             st.note(Cause::Proxy, Phase::Request);
             Some(answers::answer(view, st, answer))
@@ -251,6 +257,7 @@ fn carry_out(view: &View, st: &mut Stream<'_>, verdict: Verdict<'_>) -> Option<N
             Some(answers::redirect(view, st, &r))
         }
         Verdict::Auth { realm } => {
+            st.count_http_error();
             count_intercepted(view, st);
             Some(answers::ask_credentials(view, st, realm))
         }

@@ -119,6 +119,7 @@ async fn response_rules(
     let (be, fe) = (st.x.backend, st.s.frontend);
     for id in [Some(be), (fe != be).then_some(fe)].into_iter().flatten() {
         let rules = set(&view.plan(id).rules);
+        st.x.ruling = id;
         if rules.is_empty() {
             continue;
         }
@@ -283,7 +284,11 @@ async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upl
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
     let worker = st.s.worker.clone();
     let shut = worker.shuts.watch(st.be(view), st.srv(view));
-    let mut meter = |up, down| view.count_stream(place.0, place.1, place.2, place.3, up, down);
+    let (connection, exchange) = (&st.s.tracks, &st.x.tracks);
+    let mut meter = |up, down| {
+        view.count_stream(place.0, place.1, place.2, place.3, up, down);
+        super::super::track::bytes(connection, exchange, up, down);
+    };
     let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
     st.x.bytes_in += relay.up.bytes - before;
     st.x.bytes_out += relay.down.bytes;

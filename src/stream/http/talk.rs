@@ -301,6 +301,7 @@ fn take_head(
                     }
                     st.x.has_response = true;
                     st.x.times.response = Some(now());
+                    st.count_server_status();
                     return Ok(true);
                 }
                 drop(bytes);
