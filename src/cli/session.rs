@@ -157,9 +157,10 @@ fn run(
     match line::target(words) {
         Target::Here([]) => Next::Continue,
         Target::Here(words) => commands::run(context, state, words, payload, out),
-        Target::Process(name) if name == context.facts.pid.to_string() && words.len() > 1 => {
-            commands::run(context, state, &words[1..], payload, out)
-        }
+        Target::Process(name) if name == context.facts.pid.to_string() => match &words[1..] {
+            [] => Next::Continue,
+            words => commands::run(context, state, words, payload, out),
+        },
         Target::Process(_) => {
             out.push_str("This socket belongs to the only worker: '@1', or no prefix.\n");
             Next::Continue

@@ -61,7 +61,8 @@ fn wait_for(socket: &PathBuf) {
 fn ask(socket: &PathBuf, command: &str) -> String {
     let mut stream = UnixStream::connect(socket).expect("the socket is there");
     stream.set_read_timeout(Some(PATIENCE)).expect("valid");
-    writeln!(stream, "{command}").expect("it listens");
+    // In one piece: what follows the command may be left unread.
+    stream.write_all(format!("{command}\n").as_bytes()).expect("it listens");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     text
@@ -304,4 +305,104 @@ frontend f
     assert_eq!(third.read(&mut byte).expect("an answer"), 1);
     assert!(began.elapsed() > Duration::from_secs(1));
     assert_eq!(first.read(&mut byte).expect("its end"), 0);
+}
+
+/// Words that fit some command, and words that fit none.
+const WORDS: &[&str] = &[
+    "carts/alive",
+    "carts/fallen",
+    "carts",
+    "shop",
+    "#0",
+    "#99",
+    "@1",
+    "@0",
+    "@",
+    "@4294967296",
+    "-1",
+    "0",
+    "1",
+    "256",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "99999999999%",
+    "up",
+    "down",
+    "ready",
+    "maint",
+    "drain",
+    "stopping",
+    "state",
+    "health",
+    "weight",
+    "addr",
+    "agent",
+    "check-addr",
+    "check-port",
+    "agent-send",
+    "port",
+    "127.0.0.1",
+    "::1",
+    "65536",
+    "typed",
+    "json",
+    "desc",
+    "request",
+    "response",
+    "data.gpc0",
+    "gt",
+    "key",
+    "ptr",
+    "0x1",
+    "\\",
+    "\\ ",
+    "<<",
+    "proc.x",
+    "int(1)",
+    "fmt",
+    "%[",
+    "expr",
+    "cli",
+    "999999999999d",
+    "\0",
+    "\u{e9}",
+    "all",
+    "server",
+    "frontend",
+    "global",
+];
+
+#[test]
+fn no_command_line_breaks_the_process() {
+    let mut setup = setup();
+    let help = ask(&setup.socket, "help");
+    let plain = |w: &&str| w.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let commands: Vec<String> = help
+        .lines()
+        .filter_map(|l| l.strip_prefix("  "))
+        .map(|l| l.split([' ']).take_while(plain).collect::<Vec<_>>().join(" "))
+        .filter(|c| !c.starts_with("prompt") && !c.starts_with("quit"))
+        .collect();
+    assert!(commands.len() > 40, "{help}");
+    // Marsaglia's xorshift: the same lines each time.
+    let mut dice = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |n: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice % n as u64) as usize
+    };
+    for _ in 0..4000 {
+        let mut line = commands[below(commands.len())].clone();
+        for _ in 0..below(6) {
+            line += " ";
+            line += WORDS[below(WORDS.len())];
+        }
+        if line.contains("<<") {
+            line += "\nk v\nk\n\n";
+        }
+        ask(&setup.socket, &line);
+    }
+    assert!(ask(&setup.socket, "show version").ends_with("\n\n"));
+    assert!(setup.process.is_running() && !setup.process.output().contains("panicked"));
 }
