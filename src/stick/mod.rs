@@ -19,6 +19,8 @@
 
 mod atomics;
 mod changes;
+#[cfg(test)]
+mod changes_tests;
 mod current;
 mod data;
 mod dict;
