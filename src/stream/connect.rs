@@ -236,8 +236,13 @@ fn assigned(view: &View, st: &mut Stream<'_>) {
     st.x.times.queue = Some(now());
     let c = view.counters();
     c.servers[id.index()].sessions.inc();
+    if st.x.has_request {
+        c.servers[id.index()].requests.inc();
+    }
     let live = &view.shared.live;
-    live.server(id).last_session_ns.store(now().0, std::sync::atomic::Ordering::Relaxed);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    live.server(id).last_session_ns.store(now().0, relaxed);
+    live.backend(st.x.backend).last_session_ns.store(now().0, relaxed);
     if !st.x.persistent {
         c.servers[id.index()].chosen.inc();
         c.backends[st.x.backend.index()].chosen.inc();
