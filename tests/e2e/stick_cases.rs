@@ -363,9 +363,9 @@ impl Run {
             stats socket {} level admin
         defaults
             mode http
-            timeout connect 1s
-            timeout client 5s
-            timeout server 5s
+            timeout connect 5s
+            timeout client 20s
+            timeout server 20s
         {sections}\n",
             socket.display()
         );
