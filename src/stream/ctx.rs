@@ -224,6 +224,10 @@ impl Ctx for Stream<'_> {
         Some(&self.x.payload)
     }
 
+    fn response_payload(&self) -> Option<&[u8]> {
+        self.x.inspects_response.then_some(&self.x.res_payload)
+    }
+
     fn input_final(&self) -> bool {
         self.x.has_request || self.x.payload_final
     }

@@ -183,6 +183,8 @@ pub(super) struct Exchange {
     pub res_payload: Vec<u8>,
     /// `res_payload` is the whole body.
     pub res_payload_complete: bool,
+    /// `res_payload` is what the server sent first, for rules of TCP mode.
+    pub inspects_response: bool,
     /// No more payload will be looked at: the delay is over, the buffer full or the stream at its end.
     pub payload_final: bool,
     pub times: Timeline,
@@ -277,7 +279,7 @@ impl Exchange {
             request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res
             stick_stores tracks;
             default
-            has_request has_response payload_complete res_payload_complete payload_final times start_wall first number backend ruling
+            has_request has_response payload_complete res_payload_complete inspects_response payload_final times start_wall first number backend ruling
             in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done stick_done stick_server

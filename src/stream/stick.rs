@@ -162,9 +162,7 @@ fn find(view: &View, servers: &[Server], uuid: u64, key: u64, by: SrvKey) -> Opt
 /// The server has answered: makes the tables learn it, for the request's keys and, when there is a response, for its.
 pub(super) fn store(view: &View, st: &mut Stream<'_>) {
     let mut stores = std::mem::take(&mut st.x.stick_stores);
-    if st.x.has_response {
-        gather_response(view, st, &mut stores);
-    }
+    gather_response(view, st, &mut stores);
     if let Some(srv) = st.srv(view).filter(|s| !s.non_stick) {
         let now = now();
         for s in &stores {
@@ -179,7 +177,8 @@ pub(super) fn store(view: &View, st: &mut Stream<'_>) {
 
 /// What the response has for the tables.
 fn gather_response(view: &View, st: &Stream<'_>, stores: &mut Vec<Store>) {
-    if let Some((conf, table)) = sessions(view, st.x.backend)
+    if st.x.has_response
+        && let Some((conf, table)) = sessions(view, st.x.backend)
         && let Some(key) = conf.id.in_response(&st.x.response.fields)
     {
         stores.retain(|s| s.why != Why::Session);

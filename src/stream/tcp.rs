@@ -1,5 +1,8 @@
 //! TCP mode: content rules, a server, the relay. Tunnels of HTTP mode use the same relay.
 
+use std::task::Poll;
+
+use crate::base::time::Mono;
 use crate::http::BodyLen;
 use crate::log::Step;
 use crate::net::RecvBuf;
@@ -18,6 +21,9 @@ use super::switch;
 use super::termination::{Cause, Phase};
 use super::wait::until;
 use super::worker::View;
+
+/// Bytes that the server may leave unread while its first ones are awaited.
+const UNSENT_MAX: usize = 64 * 1024;
 
 /// How a TCP session goes on.
 enum Then {
@@ -83,13 +89,16 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
     {
         return then;
     }
-    give_back(st);
+    // Balancing and stick rules may want to look at it, too.
     let conn = match connect::establish(view, st, true).await {
         Ok(conn) => conn,
         Err(NoServer::Unavailable | NoServer::ClientLeft) => return Then::Close,
     };
+    give_back(st);
     st.x.times.response = st.x.times.connect;
-    stick::store(view, st);
+    if let Some(then) = response_rules(view, st, &conn).await {
+        return then;
+    }
     if view.plan(st.x.backend).wants_rtt || view.plan(st.s.frontend).wants_rtt {
         st.x.server_rtt = conn.socket.rtt().ok();
     }
@@ -155,13 +164,99 @@ fn count_denied(view: &View, st: &Stream<'_>) {
     }
 }
 
-async fn more_payload(view: &View, st: &mut Stream<'_>, deadline: crate::base::time::Mono) {
+async fn more_payload(view: &View, st: &mut Stream<'_>, deadline: Mono) {
     let deadline = deadline.min(after(st.client_timeout(view)));
     let client = &st.s.client;
     match until(&mut st.s.timer, deadline, |cx| client.poll_recv(cx)).await {
         Some(Ok(buf)) if !buf.is_empty() => st.x.payload.extend_from_slice(&buf),
         Some(Ok(end)) => {
             st.s.client.unrecv(end);
+            st.x.payload_final = true;
+        }
+        Some(Err(_)) | None => st.x.payload_final = true,
+    }
+}
+
+/// `tcp-response content` rules over what the server sends first, and what stick tables learn of it. Meanwhile the
+/// server gets what the client sends. Without `tcp-response inspect-delay` nothing is waited for.
+async fn response_rules(view: &View, st: &mut Stream<'_>, conn: &ServerConn) -> Option<Then> {
+    let plan = view.plan(st.x.backend);
+    let rules = &plan.rules.tcp_response;
+    let deadline = plan.rules.response_delay.map_or(now(), |d| now() + d);
+    st.x.inspects_response = true;
+    st.x.payload_final = false;
+    let mut at = 0;
+    let then = loop {
+        st.x.payload_final |= now() >= deadline || st.x.res_payload.len() >= view.shared.settings.bufsize;
+        match rules.run(&mut at, st) {
+            Verdict::Wait if !st.x.payload_final => more_response(view, st, conn, deadline).await,
+            Verdict::Pause(time) => runtime::sleep(time).await,
+            Verdict::Reject | Verdict::Deny(_) | Verdict::Close => {
+                count_response_denied(view, st);
+                st.note(Cause::Proxy, Phase::Data);
+                break Some(Then::Close);
+            }
+            Verdict::SilentDrop => {
+                st.note(Cause::Proxy, Phase::Data);
+                break Some(Then::Abort);
+            }
+            _ => {
+                stick::store(view, st);
+                break None;
+            }
+        }
+    };
+    st.x.inspects_response = false;
+    let payload = std::mem::take(&mut st.x.res_payload);
+    if !payload.is_empty() {
+        conn.socket.unrecv(RecvBuf::from_vec(payload));
+    }
+    then
+}
+
+fn count_response_denied(view: &View, st: &Stream<'_>) {
+    let c = view.counters();
+    c.frontends[st.s.frontend.index()].resp_denied.inc();
+    c.backends[st.x.backend.index()].resp_denied.inc();
+    if let Some(srv) = st.srv(view) {
+        c.servers[srv.id.index()].resp_denied.inc();
+    }
+}
+
+/// Waits for more from the server, and brings it what the client sends.
+async fn more_response(view: &View, st: &mut Stream<'_>, conn: &ServerConn, deadline: Mono) {
+    let deadline = deadline.min(after(st.server_timeout(view)));
+    let (client, server) = (&st.s.client, &conn.socket);
+    let sent = &mut st.x.bytes_in;
+    let (mut open, mut told) = (true, false);
+    let received = until(&mut st.s.timer, deadline, |cx| {
+        while open && server.poll_sent(cx, UNSENT_MAX).is_ready() {
+            match client.poll_recv(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(buf)) if !buf.is_empty() => {
+                    *sent += buf.len() as u64;
+                    server.send(buf);
+                }
+                Poll::Ready(end) => {
+                    open = false;
+                    if let Ok(end) = end {
+                        client.unrecv(end);
+                    }
+                }
+            }
+        }
+        if !open && !told && server.poll_sent(cx, 0).is_ready() {
+            // It may answer only then. The relay finds out by itself when this fails.
+            told = true;
+            let _ = server.shutdown_write();
+        }
+        server.poll_recv(cx)
+    })
+    .await;
+    match received {
+        Some(Ok(buf)) if !buf.is_empty() => st.x.res_payload.extend_from_slice(&buf),
+        Some(Ok(end)) => {
+            conn.socket.unrecv(end);
             st.x.payload_final = true;
         }
         Some(Err(_)) | None => st.x.payload_final = true,

@@ -12,4 +12,5 @@ mod slow_and_large;
 mod startup;
 mod stick;
 mod stick_cases;
+mod stick_tls;
 mod support;
