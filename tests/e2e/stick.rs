@@ -74,6 +74,7 @@ fn node(size: &str, expire: &str) -> Node {
     let socket = dir.0.join("admin.sock");
     let config = format!(
         "global
+    nbthread 2
     stats socket {socket} level admin
 defaults
     timeout connect 1s
@@ -210,13 +211,14 @@ fn a_session_stays_with_the_application_that_gave_it_out() {
 
 #[test]
 fn sessions_expire_and_their_number_is_bounded() {
-    const SIZE: usize = 20;
-    let n = node("20", "4s");
+    // Enough for either thread to have some of its own: a thread that has next to none may refuse a new one.
+    const SIZE: usize = 400;
+    let n = node("400", "4s");
     for app in ["app1", "app2"] {
         n.wait_for_server(app, "UP");
     }
     let visit = || n.visit(None).1.expect("a fresh session");
-    let sessions: Vec<String> = (0..SIZE * 5).map(|_| visit()).collect();
+    let sessions: Vec<String> = (0..SIZE * 2).map(|_| visit()).collect();
     let rows = n.rows();
     assert!(rows.len() <= SIZE, "{} entries", rows.len());
     // The newest one pushed an older one out.
