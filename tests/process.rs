@@ -486,6 +486,39 @@ fn wrapper_replaces_the_process_when_the_configuration_is_good() {
 }
 
 #[test]
+fn a_replaced_wrapper_takes_over_at_a_reload() {
+    // Links, not copies: a copy cannot be executed while another test's child still has it open for writing.
+    let bin = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("wrapper-{}", std::process::id()));
+    fs::create_dir_all(&bin).expect("a directory for the programs");
+    let bin = Dir(bin);
+    let wrapper = bin.path("haring-systemd-wrapper");
+    fs::hard_link(WRAPPER, &wrapper).expect("a link to the wrapper");
+    fs::hard_link(HARING, bin.path("haring")).expect("a link to the program");
+    let dir = Dir::new();
+    let port = free_port();
+    let config = dir.config(&proxy(port, origin("one", Duration::ZERO), ""));
+    let mut running = Running::start(&wrapper, &["-f", &config]);
+    wait_for(port);
+    fs::remove_file(&wrapper).expect("the link is there");
+    fs::hard_link(WRAPPER, &wrapper).expect("another link in its place");
+    let exe = format!("/proc/{}/exe", running.pid());
+    let file = || fs::read_link(&exe).expect("the wrapper runs").display().to_string();
+    assert!(file().ends_with(" (deleted)"), "{}", file());
+    fs::write(&config, proxy(port, origin("two", Duration::ZERO), ""))
+        .expect("the configuration can be written");
+    running.signal(Signal::SIGUSR2);
+    let until = Instant::now() + Duration::from_secs(10);
+    while !get(port).is_ok_and(|a| a.contains("two")) {
+        assert!(Instant::now() < until, "the new configuration serves");
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(file(), wrapper);
+    running.signal(Signal::SIGTERM);
+    let status = running.wait(Duration::from_secs(5)).expect("it ends");
+    assert_eq!(status.code(), Some(143), "the code of the child that it started anew");
+}
+
+#[test]
 fn maxconn_lets_clients_wait() {
     let dir = Dir::new();
     let port = free_port();
