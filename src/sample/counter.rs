@@ -317,8 +317,8 @@ fn trackers<'a>(args: &'a Args, cx: &'a dyn Ctx, fixed: Option<usize>) -> Option
     Some(Sample::Int(uses.into()))
 }
 
-fn key_sample<'a>(args: &'a Args, cx: &'a dyn Ctx) -> Option<Sample<'a>> {
-    let (sc, _) = counter(args, None)?;
+fn key_sample<'a>(args: &'a Args, cx: &'a dyn Ctx, fixed: Option<usize>) -> Option<Sample<'a>> {
+    let (sc, _) = counter(args, fixed)?;
     let t = cx.tracked(sc)?;
     let of = cx.writer(t.table)?.table().schema().key;
     let bytes = t.entry.key();
@@ -355,7 +355,10 @@ macro_rules! tracking {
                 Fetch::new(concat!("sc1_", $name), $out, ANY, |a, c| $f(a, c, Some(1))).args(0, TABLE).doc($doc),
                 Fetch::new(concat!("sc2_", $name), $out, ANY, |a, c| $f(a, c, Some(2))).args(0, TABLE).doc($doc),
             )*
-            Fetch::new("sc_key", Type::Any, ANY, key_sample)
+            Fetch::new("sc0_key", Type::Any, ANY, |a, c| key_sample(a, c, Some(0))).doc("the key of the tracked entry"),
+            Fetch::new("sc1_key", Type::Any, ANY, |a, c| key_sample(a, c, Some(1))).doc("the key of the tracked entry"),
+            Fetch::new("sc2_key", Type::Any, ANY, |a, c| key_sample(a, c, Some(2))).doc("the key of the tracked entry"),
+            Fetch::new("sc_key", Type::Any, ANY, |a, c| key_sample(a, c, None))
                 .args(1, &[ArgType::Int])
                 .prepare(|_, a| bounded(a, 0, COUNTER_MAX, "a stick counter"))
                 .doc("the key of the tracked entry"),

@@ -154,6 +154,8 @@ pub struct Slot {
     pub class: DataClass,
     /// Of rates, in milliseconds; 1 for others.
     pub period_ms: u32,
+    /// Events of the stored rate count for so many (`brates-factor`); 1 for others.
+    pub(super) factor: u32,
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct Schema {
     pub expire_ms: Option<u64>,
     /// Refuse new entries when full, instead of dropping old ones.
     pub nopurge: bool,
+    /// Bytes that `bytes_in_rate` and `bytes_out_rate` store as one (`brates-factor`).
+    pub brates_factor: u32,
     pub(super) data: Vec<DataDef>,
 }
 
@@ -71,7 +73,14 @@ impl Schema {
     /// A table without data.
     pub fn new(key: KeyType, size: u32) -> Schema {
         // The index refers to records with 32 bits, of which 0 is none.
-        Schema { key, size: size.clamp(1, u32::MAX - 1), expire_ms: None, nopurge: false, data: Vec::new() }
+        Schema {
+            key,
+            size: size.clamp(1, u32::MAX - 1),
+            expire_ms: None,
+            nopurge: false,
+            brates_factor: 1,
+            data: Vec::new(),
+        }
     }
 
     /// Store one more kind of data.
@@ -119,6 +128,10 @@ impl Schema {
                     split: data == DataType::ConnCur,
                     class: data.info().class,
                     period_ms: d.period_ms.max(1),
+                    factor: match data {
+                        DataType::BytesInRate | DataType::BytesOutRate => self.brates_factor.max(1),
+                        _ => 1,
+                    },
                 });
             }
             word += d.words();
@@ -161,6 +174,9 @@ impl Schema {
             put(d.data as u64);
             put(u64::from(d.elems));
             put(u64::from(d.period_ms));
+            if matches!(d.data, DataType::BytesInRate | DataType::BytesOutRate) && self.brates_factor > 1 {
+                put(u64::from(self.brates_factor));
+            }
         }
         h.digest()
     }

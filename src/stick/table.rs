@@ -300,7 +300,7 @@ impl Table {
     fn value(&self, rec: u32, slot: Slot, now: Mono) -> u64 {
         let at = self.record(rec) + slot.word as usize;
         match slot.class {
-            DataClass::Rate => rate::read(self.ws(at, 2), ms(now), slot.period_ms),
+            DataClass::Rate => rate::read(self.ws(at, 2), ms(now), slot.period_ms) * u64::from(slot.factor),
             _ if slot.split => current::read(self.w(at)),
             DataClass::Count32 => u64::from(self.w(at).load(Relaxed) as u32),
             _ => self.w(at).load(Relaxed),
@@ -442,7 +442,8 @@ impl Entry<'_> {
     pub fn add(&self, slot: Slot, n: u64, now: Mono) -> u64 {
         if slot.class == DataClass::Rate {
             let words = self.table.ws(self.table.record(self.rec) + slot.word as usize, 2);
-            return rate::add(words, ms(now), slot.period_ms, n);
+            let factor = u64::from(slot.factor);
+            return rate::add(words, ms(now), slot.period_ms, n.div_ceil(factor)) * factor;
         }
         if slot.split {
             return current::add(self.at(slot.word as usize), self.table.process, n);
@@ -466,7 +467,7 @@ impl Entry<'_> {
     pub fn set(&self, slot: Slot, value: u64, now: Mono) {
         match slot.class {
             DataClass::Rate => {
-                let current = u32::try_from(value).unwrap_or(u32::MAX);
+                let current = u32::try_from(value.div_ceil(slot.factor.into())).unwrap_or(u32::MAX);
                 let parts = RateParts { elapsed_ms: 0, current, previous: 0 };
                 rate::set(self.rate_words(slot), ms(now), slot.period_ms, parts);
             }

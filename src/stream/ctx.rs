@@ -189,7 +189,7 @@ impl Ctx for Stream<'_> {
     }
 
     fn request(&self) -> Option<&RequestHead> {
-        self.x.has_request.then_some(&self.x.request)
+        (self.x.has_request || self.x.request_seen).then_some(&self.x.request)
     }
 
     fn response(&self) -> Option<&ResponseHead> {

@@ -173,6 +173,8 @@ pub(super) struct Exchange {
     pub response: ResponseHead,
     /// The request head is complete.
     pub has_request: bool,
+    /// `request` is what TCP mode's client sends, for rules only: nothing treats it as HTTP.
+    pub request_seen: bool,
     /// The response head is complete.
     pub has_response: bool,
     /// Start of the request body, or what the client sent first in TCP mode: for rules.
@@ -279,7 +281,7 @@ impl Exchange {
             request response payload res_payload req_cookie res_cookie early_hints vars_txn vars_req vars_res
             stick_stores tracks;
             default
-            has_request has_response payload_complete res_payload_complete inspects_response payload_final times start_wall first number backend ruling
+            has_request request_seen has_response payload_complete res_payload_complete inspects_response payload_final times start_wall first number backend ruling
             in_backend server persistent force_persist ignore_persist last_rule slot server_src server_rtt term status
             bytes_in bytes_out counted_in counted_out retries redispatched srv_queue be_queue cookie
             cookie_done level overrides logged no_l7_retry keep_client body_taken body_done stick_done stick_server

@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use crate::base::time::Mono;
 use crate::http::BodyLen;
+use crate::http1::{Parsed, Relax, parse_request};
 use crate::log::Step;
 use crate::net::RecvBuf;
 use crate::proxy::{Mode, ProxyId};
@@ -134,6 +135,7 @@ async fn content_rules(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<
     }
     loop {
         st.x.payload_final |= now() >= deadline || st.x.payload.len() >= view.shared.settings.bufsize;
+        see_request(view, st);
         match rules.run(&mut at, st) {
             Verdict::Wait if !st.x.payload_final => more_payload(view, st, deadline).await,
             Verdict::Pause(time) => runtime::sleep(time).await,
@@ -153,6 +155,19 @@ async fn content_rules(view: &View, st: &mut Stream<'_>, id: ProxyId) -> Option<
             _ => return None,
         }
     }
+}
+
+/// Lets rules ask for parts of an HTTP request when that is what the client has sent.
+fn see_request(view: &View, st: &mut Stream<'_>) {
+    let x = &mut *st.x;
+    if x.request_seen || x.payload.is_empty() {
+        return;
+    }
+    let limits = &view.shared.settings.head_limits;
+    x.request_seen = matches!(
+        parse_request(&x.payload, limits, Relax::Strict, &mut x.request),
+        Ok(Parsed::Complete { .. })
+    );
 }
 
 fn count_denied(view: &View, st: &Stream<'_>) {

@@ -25,8 +25,6 @@ pub(super) struct Slots {
     http_fail: Pair,
     bytes_in: Pair,
     bytes_out: Pair,
-    /// `brates-factor`
-    factor: u64,
 }
 
 /// A count and its rate.
@@ -45,7 +43,6 @@ impl Slots {
             http_fail: pair(DataType::HttpFailCnt, DataType::HttpFailRate),
             bytes_in: pair(DataType::BytesInCnt, DataType::BytesInRate),
             bytes_out: pair(DataType::BytesOutCnt, DataType::BytesOutRate),
-            factor: u64::from(def.brates_factor.max(1)),
         }
     }
 
@@ -61,15 +58,11 @@ fn count(entry: &Entry<'_>, (total, rate): Pair, now: Mono) {
     }
 }
 
-fn count_bytes(entry: &Entry<'_>, (total, rate): Pair, n: u64, factor: u64, now: Mono) {
-    if n == 0 {
-        return;
-    }
-    if let Some(slot) = total {
-        entry.add(slot, n, now);
-    }
-    if let Some(slot) = rate {
-        entry.add(slot, n / factor, now);
+fn count_bytes(entry: &Entry<'_>, (total, rate): Pair, n: u64, now: Mono) {
+    if n > 0 {
+        for slot in [total, rate].into_iter().flatten() {
+            entry.add(slot, n, now);
+        }
     }
 }
 
@@ -134,8 +127,8 @@ pub(super) fn session(s: &Session) {
 pub(super) fn bytes(connection: &[Track], exchange: &[Track], bytes_in: u64, bytes_out: u64) {
     for t in connection.iter().chain(exchange) {
         t.with(|entry, slots, now| {
-            count_bytes(entry, slots.bytes_in, bytes_in, slots.factor, now);
-            count_bytes(entry, slots.bytes_out, bytes_out, slots.factor, now);
+            count_bytes(entry, slots.bytes_in, bytes_in, now);
+            count_bytes(entry, slots.bytes_out, bytes_out, now);
         });
     }
 }
@@ -151,7 +144,8 @@ impl Stream<'_> {
     }
 
     pub(super) fn tracks_already(&self, sc: usize, session: bool) -> bool {
-        of(if session { &self.s.tracks } else { &self.x.tracks }, sc).is_some()
+        // What the connection tracks stays so for its exchanges.
+        of(&self.s.tracks, sc).is_some() || (!session && of(&self.x.tracks, sc).is_some())
     }
 
     pub(super) fn begin_tracking(&mut self, sc: usize, table: TableId, key: &[u8], session: bool) {

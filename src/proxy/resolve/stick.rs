@@ -67,9 +67,11 @@ fn check_peers(cx: &mut Cx<'_>, snapshot: &Snapshot, def: &TableDef) {
 }
 
 fn def(name: String, owner: TableOwner, decl: &TableDecl) -> TableDef {
+    let mut schema = decl.schema.clone();
+    schema.brates_factor = decl.brates_factor;
     TableDef {
         name,
-        schema: decl.schema.clone(),
+        schema,
         owner,
         peers: decl.peers.clone(),
         write_to: None,
