@@ -420,7 +420,7 @@ fn admin_socket() {
     assert!(command(&path, "operator; disable server web/s\n").contains("Permission denied"));
     // Interactive: a prompt after each answer, until `quit`.
     let session = command(&path, "prompt\nshow version\nquit\n");
-    assert_eq!(session, format!("\n> {}\n\n> \n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(session, format!("\n> {}\n\n> ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

@@ -364,7 +364,14 @@ fn errors_say_what_and_where() {
     );
     assert_eq!(said("http-request set-status 200"), "'set-status' is no action of 'http-request' []");
     assert_eq!(said("http-request set-header X"), "'http-request set-header' expects a value []");
-    assert_eq!(said("http-request track-sc0 src"), "'http-request track-sc0' is not implemented yet []");
+    assert_eq!(said("http-request cache-use c"), "'http-request cache-use' is not implemented yet []");
+    assert!(said("http-request sc-inc-gpc(1) if TRUE").contains("an index and the number of a stick counter"));
+    assert!(said("http-request sc-inc-gpc(100,0)").contains("between 0 and 99"));
+    assert!(said("http-request sc-inc-gpc0").contains("in parentheses"));
+    assert!(said("http-request sc-set-gpt0(0) -1").contains("between 0 and 4294967295"));
+    assert!(said("http-request track-sc0").contains("expects a key"));
+    assert!(said("http-request track-sc0 src table").contains("expects the name of a table"));
+    assert_eq!(said("http-request track-sc7 src table t"), "");
     assert!(said("http-request deny foo").contains("does not know 'foo'"));
     assert!(said("http-request deny if nope").contains("no such ACL: 'nope'"));
     assert!(said("http-request set-header X y when TRUE").contains("unexpected 'when'"));
