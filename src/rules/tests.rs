@@ -365,7 +365,9 @@ fn errors_say_what_and_where() {
     assert_eq!(said("http-request set-status 200"), "'set-status' is no action of 'http-request' []");
     assert_eq!(said("http-request set-header X"), "'http-request set-header' expects a value []");
     assert_eq!(said("http-request cache-use c"), "'http-request cache-use' is not implemented yet []");
-    assert!(said("http-request sc-inc-gpc(1) if TRUE").contains("an index and the number of a stick counter"));
+    assert!(
+        said("http-request sc-inc-gpc(1) if TRUE").contains("an index and the number of a stick counter")
+    );
     assert!(said("http-request sc-inc-gpc(100,0)").contains("between 0 and 99"));
     assert!(said("http-request sc-inc-gpc0").contains("in parentheses"));
     assert!(said("http-request sc-set-gpt0(0) -1").contains("between 0 and 4294967295"));
