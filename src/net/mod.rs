@@ -1,5 +1,6 @@
 //! Sockets, listeners, splice pipes and datagram senders over the thread's ring.
 
+mod channel;
 mod listener;
 mod opts;
 mod pipe;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use crate::sys::addr::SockAddr;
 pub use crate::sys::buf::{RecvBuf, SendBuf};
+pub use channel::{Channel, FDS_MAX, MESSAGE_MAX, Packet};
 pub use listener::Listener;
 pub use opts::{BindOpts, ConnectOpts, Keepalive, Source, UnixOwner};
 pub use pipe::{Pipe, limit_pipes, pipe_counts};

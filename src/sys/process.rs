@@ -38,6 +38,13 @@ pub fn duplicate_fd(fd: RawFd) -> io::Result<OwnedFd> {
     borrowed.try_clone_to_owned()
 }
 
+/// Whether a descriptor is closed when this process executes another program.
+pub fn close_on_exec(fd: &OwnedFd, closed: bool) -> io::Result<()> {
+    let flags = if closed { nix::fcntl::FdFlag::FD_CLOEXEC } else { nix::fcntl::FdFlag::empty() };
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(flags))?;
+    Ok(())
+}
+
 /// Ends the process as the signal would by default: the parent sees which one it was.
 pub fn die_of(signal: Signal) -> ! {
     // SAFETY: the default action needs no handler; nothing else runs in this thread afterwards.

@@ -1,0 +1,203 @@
+//! Messages with descriptors between processes of one machine: `AF_UNIX`, `SOCK_SEQPACKET`, `SCM_RIGHTS` (unix(7)).
+//!
+//! A message arrives whole or not at all, with its descriptors, in order. Master and workers talk over such channels, and
+//! a worker hands its connections to its successor.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    socketpair,
+};
+
+use crate::sys::process::adopt_fd;
+
+/// Bytes of a message at most.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Descriptors of a message at most (the kernel takes 253).
+pub const FDS_MAX: usize = 64;
+
+/// One end of a channel. Neither sending nor receiving blocks; both ends may be used by several threads.
+#[derive(Debug)]
+pub struct Channel {
+    fd: OwnedFd,
+}
+
+/// A message.
+#[derive(Debug, Default)]
+pub struct Packet {
+    /// Its bytes: at least one.
+    pub bytes: Vec<u8>,
+    /// The descriptors that came with it; closed on execution of another program.
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Channel {
+    /// Two ends.
+    pub fn pair() -> io::Result<(Channel, Channel)> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Channel { fd: a }, Channel { fd: b }))
+    }
+
+    /// An end that another process made.
+    pub fn from_fd(fd: OwnedFd) -> Channel {
+        Channel { fd }
+    }
+
+    /// To hand this end to another process.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// Send a message.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the other side is behind; `InvalidInput` when the message is empty, too long, or has too many
+    /// descriptors; `EPIPE` when the other side is gone.
+    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if bytes.is_empty() || bytes.len() > MESSAGE_MAX || fds.len() > FDS_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        loop {
+            match sendmsg::<()>(self.fd.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                // Too many descriptors on their way, of all channels of this user: they become fewer.
+                Err(Errno::ETOOMANYREFS) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Send a message, and wait for room for it. For threads that may block.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; `TimedOut` when there was no room for so long.
+    pub fn send_within(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], limit: Duration) -> io::Result<()> {
+        const STEP: Duration = Duration::from_millis(10);
+        let steps = limit.as_millis() / STEP.as_millis() + 1;
+        for _ in 0..steps {
+            match self.send(bytes, fds) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            // Writable does not mean that there is room for this one: so never a busy loop, and never long.
+            let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLERR)], poll_time(STEP));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// The next message. `Ok(None)`: the other side is gone, and everything that it sent was received.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none yet; `InvalidData` when it was longer, or had more descriptors, than is allowed
+    /// (it is lost then).
+    pub fn receive(&self) -> io::Result<Option<Packet>> {
+        let mut bytes = vec![0; MESSAGE_MAX];
+        let mut control = nix::cmsg_space!([RawFd; FDS_MAX]);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let (len, fds, cut) = loop {
+            match recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+                Ok(m) => {
+                    let mut fds = Vec::new();
+                    for message in m.cmsgs()? {
+                        if let ControlMessageOwned::ScmRights(raw) = message {
+                            fds.extend(raw.into_iter().filter_map(|fd| adopt_fd(fd).ok()));
+                        }
+                    }
+                    let cut = m.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+                    break (m.bytes, fds, cut);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if len == 0 {
+            return Ok(None);
+        }
+        if cut {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        bytes.truncate(len);
+        bytes.shrink_to_fit();
+        Ok(Some(Packet { bytes, fds }))
+    }
+
+    /// The next message, if one comes within `limit`. For threads that may block.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`]; `TimedOut` instead of `WouldBlock`.
+    pub fn receive_within(&self, limit: Duration) -> io::Result<Option<Packet>> {
+        let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], poll_time(limit));
+        match self.receive() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+            other => other,
+        }
+    }
+}
+
+fn poll_time(limit: Duration) -> PollTimeout {
+    PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_whole_with_their_descriptors() {
+        let (a, b) = Channel::pair().expect("a pair");
+        let (r, w) = nix::unistd::pipe().expect("a pipe");
+        a.send(b"one", &[r.as_fd(), w.as_fd()]).expect("sent");
+        a.send(b"two", &[]).expect("sent");
+        drop((r, w));
+        let one = b.receive().expect("received").expect("a message");
+        assert_eq!((one.bytes.as_slice(), one.fds.len()), (&b"one"[..], 2));
+        nix::unistd::write(&one.fds[1], b"x").expect("it is the pipe");
+        assert_eq!(nix::unistd::read(&one.fds[0], &mut [0; 9]), Ok(1));
+        let two = b.receive_within(Duration::ZERO).expect("received").expect("a message");
+        assert_eq!((two.bytes.as_slice(), two.fds.len()), (&b"two"[..], 0));
+        assert_eq!(b.receive().expect_err("nothing more").kind(), io::ErrorKind::WouldBlock);
+        drop(a);
+        assert!(b.receive().expect("the end").is_none());
+        assert_eq!(b.send(b"x", &[]).expect_err("gone").raw_os_error(), Some(libc::EPIPE));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_a_full_channel_does_not_block() {
+        let (a, b) = Channel::pair().expect("a pair");
+        let long = vec![b'x'; MESSAGE_MAX];
+        for bad in [&b""[..], &[&long[..], b"x"].concat()] {
+            assert_eq!(a.send(bad, &[]).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
+        }
+        let mut sent = 0;
+        while a.send(&long, &[]).is_ok() {
+            sent += 1;
+        }
+        let wait = Duration::from_millis(20);
+        assert_eq!(a.send_within(b"x", &[], wait).expect_err("full").kind(), io::ErrorKind::TimedOut);
+        for _ in 0..sent {
+            assert_eq!(b.receive().expect("received").expect("a message").bytes, long);
+        }
+        a.send_within(b"x", &[], wait).expect("there is room again");
+        assert_eq!(b.receive_within(wait).expect("received").expect("a message").bytes, b"x");
+        assert_eq!(b.receive_within(wait).expect_err("no more").kind(), io::ErrorKind::TimedOut);
+    }
+}
