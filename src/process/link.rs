@@ -91,7 +91,9 @@ impl ToWorker {
     pub fn send(&self, channel: &Channel) -> io::Result<()> {
         match self {
             ToWorker::Inherit(key, fd) => send(channel, "inherit", key, Some(fd.as_fd())),
-            ToWorker::Predecessor(pid, fd) => send(channel, "predecessor", &pid.to_string(), Some(fd.as_fd())),
+            ToWorker::Predecessor(pid, fd) => {
+                send(channel, "predecessor", &pid.to_string(), Some(fd.as_fd()))
+            }
             ToWorker::Go => send(channel, "go", "", None),
             ToWorker::Successor(pid, fd) => send(channel, "successor", &pid.to_string(), Some(fd.as_fd())),
             ToWorker::Gone(pid) => send(channel, "gone", &pid.to_string(), None),
