@@ -56,8 +56,8 @@ impl Entry {
         self.fields.clear();
     }
 
-    /// Append key and data as `spec` orders them. Keys are cut or padded to what the definition promises.
-    pub fn encode(&self, spec: &TableSpec, dict: &mut SendCache, out: &mut Vec<u8>) {
+    /// Append key and data as `spec`, that of our table number `table`, orders them. Keys are cut or padded to what the definition promises.
+    pub fn encode(&self, spec: &TableSpec, table: usize, dict: &mut SendCache, out: &mut Vec<u8>) {
         let len = spec.key_len as usize;
         if spec.key == KeyType::String {
             let key = &self.key[..self.key.len().min(len.saturating_sub(1))];
@@ -75,7 +75,7 @@ impl Entry {
                     fields.next();
                 }
                 let value = fields.next_if(|f| (f.data, f.index) == (d.data, index)).map(|f| &f.value);
-                encode_value(d, value, dict, out);
+                encode_value(d, value, (table, dict), out);
             }
         }
     }
@@ -117,7 +117,12 @@ impl Entry {
     }
 }
 
-fn encode_value(spec: &DataSpec, value: Option<&Value>, dict: &mut SendCache, out: &mut Vec<u8>) {
+fn encode_value(
+    spec: &DataSpec,
+    value: Option<&Value>,
+    (table, dict): (usize, &mut SendCache),
+    out: &mut Vec<u8>,
+) {
     match (spec.data.kind(), value) {
         (Kind::U32, Some(Value::Int(n))) => varint::put(out, (*n).min(u64::from(u32::MAX))),
         (Kind::U64, Some(Value::Int(n))) => varint::put(out, *n),
@@ -128,8 +133,8 @@ fn encode_value(spec: &DataSpec, value: Option<&Value>, dict: &mut SendCache, ou
             }
         }
         (Kind::Rate, _) => out.extend([0; 3]),
-        (Kind::Name, Some(Value::Name(name))) => dict.put(name.as_ref(), out),
-        (Kind::Name, _) => dict.put(None, out),
+        (Kind::Name, Some(Value::Name(name))) => dict.put(name.as_ref(), table, out),
+        (Kind::Name, _) => dict.put(None, table, out),
     }
 }
 

@@ -65,9 +65,6 @@ pub enum DecodeError {
     /// A dictionary id outside the cache.
     #[error("dictionary id {0} outside the cache")]
     DictionaryId(u64),
-    /// A dictionary id that refers to nothing sent before.
-    #[error("dictionary id {0} was never defined")]
-    DictionaryUnknown(u64),
     /// A dictionary string that is not text or too long.
     #[error("dictionary string is not text or too long")]
     DictionaryString,

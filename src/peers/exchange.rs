@@ -48,11 +48,12 @@ struct Lane {
 }
 
 /// Where updates that come in go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Incoming {
     Undefined,
-    /// The last definition named a table that we do not have or cannot exchange.
-    Ignored,
+    /// The last definition named a table that we do not have or cannot exchange. Where that can be read, what comes for
+    /// it is: names are told once for all tables.
+    Ignored(Option<Box<TableSpec>>),
     Table(usize),
 }
 
@@ -185,7 +186,7 @@ impl Exchange {
 
     /// The names in both dictionary caches, by slot: sent, received.
     pub fn dictionaries(&self) -> (Vec<Arc<str>>, Vec<Option<Arc<str>>>) {
-        (self.send_dict.names().to_vec(), self.receive_dict.names().to_vec())
+        (self.send_dict.names().cloned().collect(), self.receive_dict.names().to_vec())
     }
 
     pub fn deadline(&self) -> Mono {
@@ -232,7 +233,7 @@ impl Exchange {
     }
 
     pub fn define(&mut self, body: &[u8], tables: &Tables) -> Result<(), DecodeError> {
-        self.incoming = Incoming::Ignored;
+        self.incoming = Incoming::Ignored(None);
         let mut at = None;
         let (id, spec) = TableSpec::decode(body, |name| {
             at = tables.iter().position(|t| t.spec().name == name);
@@ -244,12 +245,17 @@ impl Exchange {
                 lane.remote = None;
             }
         }
-        if let (Some(at), Some(spec)) = (at, spec) {
-            let same = tables[at].spec().same_keys(&spec);
-            self.lanes[at].remote = same.then_some((id, spec));
-            if same {
+        match at.filter(|at| spec.as_ref().is_some_and(|s| tables[*at].spec().same_keys(s))) {
+            Some(at) => {
+                self.lanes[at].remote = spec.map(|s| (id, s));
                 self.last_incoming = Some(at);
                 self.incoming = Incoming::Table(at);
+            }
+            None => {
+                if let Some(lane) = at.and_then(|at| self.lanes.get_mut(at)) {
+                    lane.remote = None;
+                }
+                self.incoming = Incoming::Ignored(spec.map(Box::new));
             }
         }
         Ok(())
@@ -257,11 +263,11 @@ impl Exchange {
 
     pub fn switch(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         let id = varint::get(&mut body)?;
-        if self.incoming == Incoming::Undefined {
+        if matches!(self.incoming, Incoming::Undefined) {
             return Err(DecodeError::NoTable);
         }
         let lane = self.lanes.iter().position(|l| l.remote.as_ref().is_some_and(|(n, _)| *n == id));
-        self.incoming = lane.map_or(Incoming::Ignored, Incoming::Table);
+        self.incoming = lane.map_or(Incoming::Ignored(None), Incoming::Table);
         Ok(())
     }
 
@@ -290,10 +296,17 @@ impl Exchange {
         tables: &Tables,
         now: Mono,
     ) -> Result<bool, DecodeError> {
-        let at = match self.incoming {
+        let at = match &self.incoming {
             Incoming::Undefined => return Err(DecodeError::NoTable),
-            Incoming::Ignored => return Ok(false),
-            Incoming::Table(at) => at,
+            Incoming::Ignored(spec) => {
+                if let Some(spec) = spec {
+                    // Nobody uses the entry: what is wrong with it harms nobody.
+                    let rest = body.get(kind.head_bytes()..).unwrap_or_default();
+                    let _ = self.entry.decode(rest, spec, spec, &mut self.receive_dict);
+                }
+                return Ok(false);
+            }
+            Incoming::Table(at) => *at,
         };
         let (Some(lane), Some(table)) = (self.lanes.get_mut(at), tables.get(at)) else { return Ok(false) };
         let Some((_, remote)) = &lane.remote else { return Ok(false) };
@@ -434,7 +447,7 @@ impl Exchange {
         if let Some(ms) = expire {
             self.body.extend(ms.to_be_bytes());
         }
-        self.entry.encode(view.spec(), &mut self.send_dict, &mut self.body);
+        self.entry.encode(view.spec(), at, &mut self.send_dict, &mut self.body);
         let kind = match (absolute, expire.is_some()) {
             (true, true) => TableMessage::TimedUpdate,
             (true, false) => TableMessage::Update,

@@ -237,8 +237,8 @@ impl TableSpec {
     }
 
     /// Read a definition message's body: the sender's table number and the table. Data types newer than we know
-    /// come last in every list, so they are left out here and skipped in updates. `known` says whether the fields
-    /// after the name are worth reading; a table that we do not have is `Ok((id, None))`.
+    /// come last in every list, so they are left out here and skipped in updates. `known` says whether the table
+    /// is one of ours; one that is not and cannot be read is `Ok((id, None))`.
     pub fn decode(
         mut body: &[u8],
         known: impl FnOnce(&str) -> bool,
@@ -250,9 +250,15 @@ impl TableSpec {
         if name.is_empty() || name.len() > TABLE_NAME_MAX {
             return Err(DecodeError::TableName);
         }
-        if !known(name) {
-            return Ok((id, None));
+        let known = known(name);
+        match Self::decode_rest(name, input) {
+            Ok(spec) => Ok((id, Some(spec))),
+            Err(e) if known => Err(e),
+            Err(_) => Ok((id, None)),
         }
+    }
+
+    fn decode_rest(name: &str, input: &mut &[u8]) -> Result<TableSpec, DecodeError> {
         let key = KeyType::from_number(varint::get(input)?)?;
         let key_len = Self::decode_key_len(key, varint::get(input)?)?;
         let bits = varint::get(input)?;
@@ -262,7 +268,7 @@ impl TableSpec {
         for &d in DataType::ALL.iter().filter(|d| bits >> d.number() & 1 == 1) {
             data.push(Self::decode_data(d, input)?);
         }
-        Ok((id, Some(TableSpec { name: name.to_owned(), key, key_len, expire_ms, learns_all: false, data })))
+        Ok(TableSpec { name: name.to_owned(), key, key_len, expire_ms, learns_all: false, data })
     }
 
     fn decode_key_len(key: KeyType, len: u64) -> Result<u32, DecodeError> {

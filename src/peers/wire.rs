@@ -76,6 +76,11 @@ impl TableMessage {
         matches!(self, TableMessage::Update | TableMessage::TimedUpdate)
     }
 
+    /// Bytes of an update's body before its key.
+    pub fn head_bytes(self) -> usize {
+        4 * (usize::from(self.has_id()) + usize::from(self.is_timed()))
+    }
+
     /// Whether the body carries the time the entry has left.
     pub fn is_timed(self) -> bool {
         matches!(self, TableMessage::TimedUpdate | TableMessage::TimedIncremental)

@@ -79,7 +79,6 @@ fn offences_have_names() {
             after(app, message(129, &[[33].as_slice(), &[b'x'; 33], &[0, 0]].concat())),
             DecodeError::KeyTooLong,
         ),
-        (after(app, message(129, &[1, b'x', 1, 1, 9])), DecodeError::DictionaryUnknown(9)),
         (after(app, message(129, &[1, b'x', 1, 1, 200])), DecodeError::DictionaryId(200)),
         (after(app, message(129, &too_large)), DecodeError::ValueRange { data: 0, value: 1 << 32 }),
         (after(shared, message(129, &[0, 0, 0, 1, 5])), DecodeError::Truncated),
@@ -113,6 +112,29 @@ fn foreign_tables_are_passed_over() {
     assert!(s.is_open() && own.iter().all(|t| t.keys().is_empty()));
     assert_eq!(s.counters().updates_ignored, 6);
     assert_eq!(output(&mut s, &seen, T), []);
+}
+
+/// HAProxy tells a name once for all tables, also when the peer has not the first of them.
+#[test]
+fn names_told_with_foreign_tables_count() {
+    let (own, seen) = tables_of(specs());
+    let mut s = open(&seen);
+    let app = seen[1].spec().clone();
+    let like_app = |name, key_len| TableSpec::new(name, KeyType::String, key_len, 0, app.data().to_vec());
+    let (unknown, other_length) = (like_app("unknown", 33), like_app("app", 9));
+    let told = |id: u8, name: u8| [1, b'x', 1, 3, id, 1, name];
+    s.handle_input(&definition(&unknown, 1), &seen, T);
+    s.handle_input(&message(133, &[[0u8; 8].as_slice(), &told(1, b'a')].concat()), &seen, T);
+    s.handle_input(&message(129, &told(9, b'?')[..4]), &seen, T);
+    s.handle_input(&definition(&other_length, 2), &seen, T);
+    s.handle_input(&message(129, &told(2, b'b')), &seen, T);
+    s.handle_input(&definition(&app, 3), &seen, T);
+    for (key, id, name) in [(b'1', 1, Some("a")), (b'2', 2, Some("b")), (b'3', 3, None)] {
+        s.handle_input(&message(129, &[1, key, 1, 1, id]), &seen, T);
+        let entry = own[1].get(&[key]).expect("learned");
+        assert_eq!(entry.fields[1].value, Value::Name(name.map(Into::into)));
+    }
+    assert!(s.is_open());
 }
 
 #[test]
@@ -176,7 +198,7 @@ proptest! {
         let (mut send, mut receive) = Default::default();
         for _ in 0..2 {
             let (mut bytes, mut again) = (Vec::new(), Entry::default());
-            entry.encode(spec, &mut send, &mut bytes);
+            entry.encode(spec, 0, &mut send, &mut bytes);
             again.decode(&bytes, spec, spec, &mut receive).expect("own bytes");
             prop_assert_eq!(&again, &entry);
         }

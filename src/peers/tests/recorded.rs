@@ -48,7 +48,7 @@ fn every_byte_comes_out_again() {
                 }
                 wire::TableMessage::Ack => assert!(body.len() == 5 && (1..=6).contains(&body[0])),
                 _ => {
-                    let head = if kind.has_id() { 4 } else { 0 } + if kind.is_timed() { 4 } else { 0 };
+                    let head = kind.head_bytes();
                     let spec = current.as_ref().expect("defined");
                     let body = &body[head..];
                     entry.decode(body, spec, spec, &mut receive).expect("an entry");
@@ -58,7 +58,7 @@ fn every_byte_comes_out_again() {
                         let at = entry.fields.partition_point(|f| f.data < DataType::ConnCur);
                         entry.fields.insert(at, int(DataType::ConnCur, u64::from(current_of(body))));
                     }
-                    entry.encode(spec, &mut send, &mut again);
+                    entry.encode(spec, 0, &mut send, &mut again);
                     assert_eq!(again, body, "{kind:?} {entry:?}");
                 }
             }
