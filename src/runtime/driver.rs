@@ -137,6 +137,10 @@ impl Driver {
         forward!(self, d => d.cancel(key, token(Kind::Ignore, 0)));
     }
 
+    pub(crate) fn cancel_each(&mut self, key: OpKey) {
+        forward!(self, d => d.cancel_each(key, token(Kind::Ignore, 0)));
+    }
+
     pub(crate) fn close(&mut self, fd: i32) {
         forward!(self, d => d.close(fd, token(Kind::Ignore, 0)));
     }

@@ -293,6 +293,11 @@ impl SimDriver {
         self.kick(fd);
     }
 
+    /// No two operations share a key here.
+    pub(crate) fn cancel_each(&mut self, key: OpKey, token: u64) {
+        self.cancel(key, token);
+    }
+
     pub(crate) fn cancel(&mut self, key: OpKey, _token: u64) {
         let key = key.bits();
         // As in the ring, where a send is tried when it is submitted, before a cancellation can reach it.

@@ -412,6 +412,19 @@ impl Ring {
         });
     }
 
+    /// Cancels all the operations that share a key: `cancel` finds the same first one again and again.
+    pub fn cancel_each(&mut self, key: OpKey, token: u64) {
+        self.push(Sqe {
+            opcode: OP_ASYNC_CANCEL,
+            flags: SQE_CQE_SKIP_SUCCESS,
+            fd: -1,
+            addr: key.0,
+            op_flags: CANCEL_ALL,
+            user_data: token,
+            ..Sqe::default()
+        });
+    }
+
     /// Closes a descriptor with the next submission. No completion unless it fails.
     pub fn close(&mut self, fd: RawFd, token: u64) {
         self.push(Sqe {

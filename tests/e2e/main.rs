@@ -2,6 +2,7 @@
 //! and attackers.
 #![allow(clippy::disallowed_methods)] // A test may ask for the time, and wait.
 
+mod admin_limits;
 mod admin_tools;
 mod attacks;
 mod job;

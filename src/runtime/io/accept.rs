@@ -46,9 +46,7 @@ impl Io {
         let acceptor = &mut self.acceptors[slot as usize];
         if acceptor.armed > 0 && !acceptor.cancelling {
             acceptor.cancelling = true;
-            for _ in 0..acceptor.armed {
-                self.driver.cancel(OpKey::token(token(Kind::Accept, slot)));
-            }
+            self.driver.cancel_each(OpKey::token(token(Kind::Accept, slot)));
         }
     }
 
