@@ -178,6 +178,13 @@ impl Stream<'_> {
         }
     }
 
+    /// The server's fault: no answer, or none that can be understood.
+    pub(super) fn count_http_failure(&self) {
+        for t in self.tracks() {
+            t.with(|entry, slots, now| count(entry, slots.http_fail, now));
+        }
+    }
+
     /// What the server answered.
     pub(super) fn count_server_status(&self) {
         let status = self.x.response.status();

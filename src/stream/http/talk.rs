@@ -389,6 +389,7 @@ fn no_response(view: &View, st: &mut Stream<'_>, missing: Missing) -> Next {
             c.servers[srv.id.index()].resp_errors.inc();
             observed(&view.shared.live, srv, Observed::NoResponse);
         }
+        st.count_http_failure();
     };
     reset_connect_time(st);
     if st.s.timer.is_killed() {
