@@ -256,28 +256,41 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
             }
             FrontendMode::Shut => return drain(local, listener, id).await,
         }
-        let room = || if local.paused.get() { 0 } else { stream::room(&local.worker.view(), id) };
-        listener.set_room(room());
-        if room() == 0 {
-            listener.pause();
-            let open = || local.worker.frontend_state(id) == FrontendMode::Open;
-            while room() == 0 && open() && !local.stopping.get() {
-                let news = first(local.worker.room().notified(), local.changed.notified());
-                first(runtime::sleep(LOOK_AGAIN), news).await;
-            }
-            listener.set_room(room());
-            listener.resume();
+        listener.set_room(room(local, id));
+        if room(local, id) == 0 {
+            wait_for_room(local, listener, id).await;
             continue;
         }
         match event(local, listener).await {
             Event::Dead => return,
             Event::Changed => {}
             Event::Connection(socket, peer) => {
+                // Asked for while there was room: another thread may have taken the last place since.
+                if room(local, id) == 0 {
+                    wait_for_room(local, listener, id).await;
+                }
                 let thread = if dealt { local.least_loaded() } else { runtime::thread_index() };
                 hand_over(local, thread, id, socket, peer);
             }
         }
     }
+}
+
+/// How many more connections may come in now.
+fn room(local: &Local, id: ListenerId) -> u32 {
+    if local.paused.get() { 0 } else { stream::room(&local.worker.view(), id) }
+}
+
+/// Accepts nothing until there is room, or the frontend is disabled, or the thread stops.
+async fn wait_for_room(local: &Local, listener: &Listener, id: ListenerId) {
+    listener.pause();
+    let open = || local.worker.frontend_state(id) == FrontendMode::Open;
+    while room(local, id) == 0 && open() && !local.stopping.get() {
+        let news = first(local.worker.room().notified(), local.changed.notified());
+        first(runtime::sleep(LOOK_AGAIN), news).await;
+    }
+    listener.set_room(room(local, id));
+    listener.resume();
 }
 
 /// `disable frontend`: the port is released, so that another process may have it, until the frontend is enabled again

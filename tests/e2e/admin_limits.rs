@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::support::*;
 
@@ -52,5 +53,40 @@ fn a_disabled_frontend_gives_its_port_back_and_takes_it_again() {
         for _ in 0..8 {
             assert_eq!(get(s.front, "/", "Host: x\r\n").status, 200);
         }
+    }
+}
+
+/// How many of the connections were answered.
+fn answered(clients: &[Client]) -> usize {
+    let has_answer = |c: &&Client| {
+        c.stream.set_nonblocking(true).expect("a TCP socket");
+        c.stream.peek(&mut [0; 1]).is_ok_and(|n| n > 0)
+    };
+    clients.iter().filter(has_answer).count()
+}
+
+#[test]
+fn no_thread_takes_a_connection_above_the_limits() {
+    let s = setup();
+    for (lower, raise) in [
+        ("set maxconn frontend shop 2", "set maxconn frontend shop 100"),
+        ("set maxconn global 2", "set maxconn global 0"),
+    ] {
+        assert_eq!(ask(&s.socket, lower), "\n");
+        let mut clients = Vec::new();
+        for _ in 0..12 {
+            let mut client = Client::connect(s.front);
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            std::thread::sleep(Duration::from_millis(10));
+            clients.push(client);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(answered(&clients), 2, "{lower}");
+        let shown = ask(&s.socket, "show stat shop 1 -1");
+        assert_eq!(shown.lines().nth(1).and_then(|row| row.split(',').nth(4)), Some("2"), "{shown}");
+        assert_eq!(ask(&s.socket, raise), "\n");
+        wait_until("all are served", || answered(&clients) == 12);
+        drop(clients);
+        wait_until("all are gone", || ask(&s.socket, "show sess") == "\n");
     }
 }
