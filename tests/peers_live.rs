@@ -459,3 +459,29 @@ fn strangers_are_told_why() {
     let errors = node.log();
     assert!(!errors.contains("panicked"), "{errors}");
 }
+
+/// Who says nothing, or nonsense, neither keeps a peer out nor holds many sockets.
+#[test]
+fn strangers_keep_nobody_out() {
+    let (ports, apps) = (Ports::free(), [App::start("app1"), App::start("app2")]);
+    let node = Node::start(Kind::Haring, "node1", &[], |s| sticky(&ports, &apps, 1, s));
+    let addr = (Ipv4Addr::LOCALHOST, ports.peers);
+    eventually("the node listens", || connects(addr));
+    let many = |said: &[u8]| -> Vec<TcpStream> {
+        let one = |_| {
+            let mut s = TcpStream::connect(addr).expect("it listens");
+            s.write_all(said).expect("it reads");
+            s
+        };
+        (0..300).map(one).collect()
+    };
+    let mute = many(b"");
+    let mut peer = TcpStream::connect(addr).expect("it listens");
+    peer.write_all(b"HAProxyS 2.1\nnode1\nnode2 1 1\n").expect("it reads");
+    let mut status = [0; 4];
+    peer.read_exact(&mut status).expect("a peer is heard among strangers");
+    assert_eq!(&status, b"200\n");
+    let wrong = many(b"HAProxyS 3.0\n");
+    let held = node.open_sockets(ports.peers);
+    assert!(held < 250, "{held} sockets for {} mute and {} wrong strangers", mute.len(), wrong.len());
+}

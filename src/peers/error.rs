@@ -153,6 +153,9 @@ pub enum CloseReason {
     /// A newer session with the same peer took over.
     #[error("replaced by a newer session with the same peer")]
     Replaced,
+    /// Too many connections said no name: the oldest gave way.
+    #[error("gave way to newer connections before it said its name")]
+    Crowded,
     /// The connection ended.
     #[error("connection closed")]
     Disconnected,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::error::CloseReason;
 use super::exchange::Budget;
 use super::group::SessionId;
-use super::section::Section;
+use super::section::{LINGER_MAX, Section};
 use super::session::{Event, Session};
+use crate::base::time::Mono;
 use crate::log::Level;
 use crate::net::{RecvBuf, SockAddr, Socket};
 use crate::runtime::{self, Notify, Timer};
@@ -174,7 +175,7 @@ async fn run(section: &Rc<Section>, link: &Rc<Link>, socket: Socket, session: Se
                 }
             }
         }
-        timer.set(link.with_session(|s| s.deadline()).unwrap_or(crate::base::time::Mono::NEVER));
+        timer.set(link.with_session(|s| s.deadline()).unwrap_or(Mono::NEVER));
         match wait(link, &socket, &mut timer, full).await {
             Woke::Data(data) => receive(section, link, &data),
             Woke::End => {
@@ -295,9 +296,20 @@ async fn finish(section: &Rc<Section>, link: &Rc<Link>, socket: &Socket, reason:
             let level = if reason == CloseReason::Stopping { Level::Notice } else { Level::Warning };
             section.say(level, &format!("session with {name} is over: {reason}"));
         }
+        // Nothing was wrong with it, and there may be very many.
+        None if reason == CloseReason::Crowded => {}
         None => section.say(Level::Warning, &format!("a connection is over: {reason}")),
     }
     section.wake();
+    if section.lingering.get() < LINGER_MAX || reason == CloseReason::Stopping {
+        section.lingering.set(section.lingering.get() + 1);
+        linger(socket, reason, now).await;
+        section.lingering.set(section.lingering.get() - 1);
+    }
+}
+
+/// Let what was said last arrive.
+async fn linger(socket: &Socket, reason: CloseReason, now: Mono) {
     if socket.send_pending() > 0 {
         let _ = runtime::timeout_at(now + LAST_WORDS, socket.flushed()).await;
     }
@@ -343,6 +355,6 @@ fn book(state: &mut super::section::MemberState, session: &Session, reason: Clos
         }
         CloseReason::Refused(_) | CloseReason::RefusedByPeer(_) => "REFU",
         CloseReason::HandshakeTimeout => "TIME",
-        CloseReason::Disconnected | CloseReason::Stopping => "CLOS",
+        CloseReason::Disconnected | CloseReason::Stopping | CloseReason::Crowded => "CLOS",
     };
 }

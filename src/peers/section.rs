@@ -22,8 +22,11 @@ use crate::net::{Listener, Socket};
 use crate::runtime::{self, Notify, Timer};
 use crate::stick;
 
-/// Connections whose peer has not said its name yet, at most: those beyond are closed.
+/// Connections whose peer has not said its name yet, at most: the oldest gives way to a newer one, so that mute
+/// strangers cannot keep a peer out.
 const NAMELESS_MAX: usize = 64;
+/// Connections that linger after their end, so that what was said last arrives, at most.
+pub(super) const LINGER_MAX: usize = 64;
 /// How often what was learned and found no room is tried again.
 const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Opening a connection takes no longer.
@@ -97,6 +100,8 @@ pub struct Section {
     /// Times that the section's own task ran.
     pub(super) turns: Cell<u64>,
     pub(super) hand_over: Cell<HandOver>,
+    /// Connections that are over and linger.
+    pub(super) lingering: Cell<usize>,
     stopping: Cell<bool>,
     next_id: Cell<SessionId>,
     /// The group is to be asked for actions.
@@ -185,6 +190,7 @@ impl Section {
             members: RefCell::new(vec![state; conf.members.len()]),
             turns: Cell::new(0),
             hand_over: Cell::new(HandOver::No),
+            lingering: Cell::new(0),
             stopping: Cell::new(false),
             next_id: Cell::new(1),
             news: Notify::new(),
@@ -249,6 +255,20 @@ impl Section {
         let link = Rc::new(Link::new(id, peer));
         self.links.borrow_mut().insert(id, link.clone());
         link
+    }
+
+    /// Whether one more connection may come that has not said its name; the oldest of too many is closed.
+    fn has_room(&self) -> bool {
+        let links = self.links.borrow();
+        let nameless: Vec<&Rc<Link>> = links.values().filter(|l| l.peer().is_none()).collect();
+        let mut mute = nameless.iter().filter(|l| !l.is_closing());
+        if mute.clone().count() >= NAMELESS_MAX
+            && let Some(oldest) = mute.next()
+        {
+            oldest.close(CloseReason::Crowded);
+        }
+        // Those that give way are gone after their next turn.
+        nameless.len() < 2 * NAMELESS_MAX
     }
 
     fn stop(self: &Rc<Section>) {
@@ -384,12 +404,12 @@ async fn listen(section: Rc<Section>, fd: OwnedFd) {
         match heard {
             Heard::Connection(socket) if !section.conf.is_active() => drop(socket),
             Heard::Connection(socket) => {
-                let nameless = section.links.borrow().values().filter(|l| l.peer().is_none()).count();
-                if nameless < NAMELESS_MAX {
-                    let link = section.new_link(None);
-                    let section = section.clone();
-                    runtime::spawn(async move { link::run_server(&section, &link, socket).await });
+                while !section.has_room() {
+                    runtime::yield_now().await;
                 }
+                let link = section.new_link(None);
+                let section = section.clone();
+                runtime::spawn(async move { link::run_server(&section, &link, socket).await });
             }
             Heard::End => break,
         }
