@@ -42,6 +42,13 @@ pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
     }
 }
 
+/// Serve one connection that somebody else has accepted. It counts, and is never refused.
+pub async fn serve_one(socket: Socket, level: Level, context: Arc<Context>) {
+    let place = Place::take();
+    session(Rc::new(socket), level, &context).await;
+    drop(place);
+}
+
 thread_local! {
     /// Open sessions of all sockets: one thread serves them all.
     static OPEN: Cell<usize> = const { Cell::new(0) };

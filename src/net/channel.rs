@@ -134,12 +134,17 @@ impl Channel {
         Ok(Some(Packet { bytes, fds }))
     }
 
+    /// Wait until there is something to receive, or the other side is gone. For threads that may block.
+    pub fn wait(&self, limit: Duration) {
+        let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], poll_time(limit));
+    }
+
     /// The next message, if one comes within `limit`. For threads that may block.
     ///
     /// # Errors
     /// As [`Channel::receive`]; `TimedOut` instead of `WouldBlock`.
     pub fn receive_within(&self, limit: Duration) -> io::Result<Option<Packet>> {
-        let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], poll_time(limit));
+        self.wait(limit);
         match self.receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
             other => other,

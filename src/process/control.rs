@@ -1,5 +1,6 @@
 //! The main thread after the start: signals, the second's tick, the end.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,9 +12,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
+use super::link::ToWorker;
 use super::{messages, worker};
 use crate::base::time::{Mono, Wall};
+use crate::cli;
 use crate::log::{self, Level};
+use crate::net::Channel;
 use crate::proxy::Proxy;
 use crate::runtime::ThreadHandle;
 use crate::stream::Shared;
@@ -47,12 +51,17 @@ impl Signals {
 
     /// The next signal, if one comes within `wait`.
     pub fn next(&self, wait: Duration) -> Option<Signal> {
+        self.next_or(wait, None)
+    }
+
+    /// The next signal, if one comes within `wait` and before there is something to read from `other`.
+    pub fn next_or(&self, wait: Duration, other: Option<BorrowedFd<'_>>) -> Option<Signal> {
         if let Some(signal) = self.read() {
             return Some(signal);
         }
-        let fd: BorrowedFd<'_> = self.fd.as_fd();
-        let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
-        let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout);
+        let fds = std::iter::once(self.fd.as_fd()).chain(other);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let _ = poll(&mut fds, PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX));
         self.read()
     }
 
@@ -85,6 +94,14 @@ pub struct Control {
     pub hard_stop_after: Option<Duration>,
     /// `grace`.
     pub grace: Duration,
+    /// What the admin socket's commands act on.
+    pub admin: Arc<cli::Context>,
+    /// The channel to the master.
+    pub link: Option<Arc<Channel>>,
+    /// The process that served before this one, until it has ended.
+    pub predecessor: Option<(i32, Channel)>,
+    /// The process that serves instead of this one now.
+    pub successor: Option<(i32, Channel)>,
 }
 
 /// Time that threads have to close everything before the process exits all the same.
@@ -99,6 +116,32 @@ impl Control {
         let end = self.watch(signals);
         self.halt();
         end
+    }
+
+    /// Wait until every thread serves.
+    ///
+    /// # Errors
+    /// One line for each thread that could not be started.
+    pub fn await_threads(&mut self) -> Result<(), Vec<String>> {
+        let (sender, started) = std::sync::mpsc::channel();
+        for handle in &self.handles {
+            let sender = sender.clone();
+            handle.post(Box::new(move || {
+                worker::when_started(move || {
+                    let _ = sender.send(());
+                });
+            }));
+        }
+        drop(sender);
+        let mut missing = self.handles.len();
+        while missing > 0 {
+            match started.recv_timeout(STOP_TICK) {
+                Ok(()) => missing -= 1,
+                Err(_) if self.joins.iter().any(JoinHandle::is_finished) => return Err(self.broken()),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Let every thread close what it has open. Without that, the kernel would do it some time after our exit: a ring
@@ -122,8 +165,12 @@ impl Control {
                 self.shared.live.tick(now.0);
                 next_tick = now + TICK;
             }
+            if self.successor.is_some() && soft_stop.is_none() {
+                soft_stop = Some(now);
+            }
             if let Some(since) = soft_stop {
-                if listening && now >= since + self.grace {
+                // `grace` leaves others time to notice that this process goes; a successor takes over at once.
+                if listening && (self.successor.is_some() || now >= since + self.grace) {
                     listening = false;
                     self.post(worker::stop);
                     self.say_stopped();
@@ -136,11 +183,15 @@ impl Control {
                     return End::Finished;
                 }
             } else if self.joins.iter().any(JoinHandle::is_finished) {
-                self.say_broken();
+                self.broken().iter().for_each(|why| messages::alert(why));
                 return End::Broken;
             }
             let wait = if soft_stop.is_some() { STOP_TICK } else { next_tick.since(now) };
-            match signals.next(wait) {
+            let signal = signals.next_or(wait, self.link.as_ref().map(|link| link.as_fd()));
+            if signal.is_none() && !self.hear_master() && soft_stop.is_none() {
+                return End::Signal(Signal::SIGTERM);
+            }
+            match signal {
                 None | Some(Signal::SIGCHLD) => {}
                 Some(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return End::Signal(signal),
                 Some(Signal::SIGUSR1) => {
@@ -148,6 +199,38 @@ impl Control {
                 }
                 Some(signal) => self.report_or_pause(signal),
             }
+        }
+    }
+
+    /// What the master says. False: it is gone, and with it everybody who could start a successor.
+    fn hear_master(&mut self) -> bool {
+        let Some(link) = &self.link else { return true };
+        match ToWorker::receive(link) {
+            Ok(None) => {
+                self.link = None;
+                return false;
+            }
+            Ok(Some(message)) => self.obey(message),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => messages::warning(&format!("from the master: {error}")),
+        }
+        true
+    }
+
+    fn obey(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Successor(pid, fd) => self.successor = Some((pid, Channel::from_fd(fd))),
+            ToWorker::Gone(pid) => {
+                self.predecessor.take_if(|(predecessor, _)| *predecessor == pid);
+            }
+            ToWorker::Cli(level, fd) => match cli::Level::parse(&level) {
+                Some(level) => {
+                    let admin = self.admin.clone();
+                    self.handles[0].post(Box::new(move || worker::serve_admin(fd, level, admin)));
+                }
+                None => messages::warning(&format!("from the master: '{level}' is no level")),
+            },
+            other => messages::warning(&format!("from the master, too late: {other:?}")),
         }
     }
 
@@ -253,14 +336,17 @@ impl Control {
         }
     }
 
-    fn say_broken(&mut self) {
-        for join in self.joins.drain(..).filter(JoinHandle::is_finished) {
-            match join.join() {
-                Ok(Ok(())) => messages::alert("a worker thread ended before its time."),
-                Ok(Err(why)) => messages::alert(&format!("a worker thread ended: {why}")),
-                Err(_) => messages::alert("a worker thread panicked."),
-            }
-        }
+    /// Why threads have ended that should not have.
+    fn broken(&mut self) -> Vec<String> {
+        let (ended, running) = self.joins.drain(..).partition(JoinHandle::is_finished);
+        self.joins = running;
+        let ended: Vec<JoinHandle<_>> = ended;
+        let why = |join: JoinHandle<Result<(), String>>| match join.join() {
+            Ok(Ok(())) => "a worker thread ended before its time.".to_owned(),
+            Ok(Err(why)) => format!("a worker thread ended: {why}"),
+            Err(_) => "a worker thread panicked.".to_owned(),
+        };
+        ended.into_iter().map(why).collect()
     }
 
     fn finish(&mut self) -> End {

@@ -77,12 +77,12 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     }
     let quiet = (args.quiet || global.process.quiet) && !args.verbose;
     let rendered = config::render(&diags, &sources, RenderOptions { quiet, pid: std::process::id() });
-    to_stderr(&rendered);
+    messages::text(&rendered);
     if let Some(classes) = &args.dump_keywords {
         dump_keywords(classes, &tables)?;
     }
     let Some(snapshot) = snapshot.filter(|_| !diags.has_errors()) else {
-        to_stderr(&config::fatal_summary(&diags, &sources, std::process::id()));
+        messages::text(&config::fatal_summary(&diags, &sources, std::process::id()));
         return Err(ExitCode::FAILURE);
     };
     if diags.has_warnings() && (args.zero_warning || global.process.zero_warning) {
@@ -90,11 +90,11 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
             "{}'zero-warning' is set, and there are warnings: not started.\n",
             config::prefix(Severity::Alert, std::process::id())
         );
-        to_stderr(&line);
+        messages::text(&line);
         return Err(ExitCode::FAILURE);
     }
     if args.check && diags.has_warnings() && !quiet {
-        to_stderr(&format!("{}\n", config::WARNINGS_FOUND));
+        messages::text(&format!("{}\n", config::WARNINGS_FOUND));
     }
     let (lists, tables) = (shared.get(), Arc::new(tables));
     Ok(Ready { snapshot, global, admin, env, lists, tables, sources, demo })
@@ -148,10 +148,6 @@ fn dump_keywords(classes: &str, tables: &Tables) -> Result<(), ExitCode> {
             Err(ExitCode::FAILURE)
         }
     }
-}
-
-fn to_stderr(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// `-cc`: 0 true, 1 false, 2 error.

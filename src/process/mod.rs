@@ -10,6 +10,7 @@ mod bind;
 mod control;
 mod daemon;
 mod demo;
+pub mod inherit;
 pub mod keys;
 mod limits;
 pub mod link;
@@ -26,6 +27,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::Args;
+use inherit::Inherited;
 
 /// Entry point of `haring`.
 pub fn main() -> ExitCode {
@@ -59,6 +61,13 @@ fn run(program: &str, args: &Args) -> ExitCode {
         messages::alert(&format!("Could not change to directory {dir} : {error}"));
         return ExitCode::FAILURE;
     }
+    let inherited = match inherited(args) {
+        Ok(inherited) => inherited,
+        Err(why) => {
+            messages::alert(&why);
+            return ExitCode::FAILURE;
+        }
+    };
     let ready = match load::load(args) {
         Ok(ready) => ready,
         Err(code) => return code,
@@ -72,7 +81,12 @@ fn run(program: &str, args: &Args) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    start::start(args, ready)
+    start::start(args, ready, inherited)
+}
+
+/// What the process before this one leaves to it, before anything is loaded or opened.
+fn inherited(args: &Args) -> Result<Inherited, String> {
+    if args.check { Ok(Inherited::default()) } else { Inherited::of_master() }
 }
 
 /// `-c` with a configuration that is right.

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
+use super::inherit::Inherited;
 use super::load::Ready;
 use super::worker::{self, Load, Peers, Start};
 use super::{daemon, limits, messages, privileges, version};
@@ -27,8 +28,8 @@ use crate::runtime::{self, Builder, Config, ThreadHandle};
 use crate::stream::Shared;
 
 /// Run it until its end.
-pub fn start(args: &Args, ready: Ready) -> ExitCode {
-    match prepare(args, ready) {
+pub fn start(args: &Args, ready: Ready, inherited: Inherited) -> ExitCode {
+    match prepare(args, ready, inherited) {
         Ok(Prepared::Parent) => ExitCode::SUCCESS,
         Ok(Prepared::Run(running)) => running.until_the_end(),
         Err(lines) => {
@@ -56,7 +57,7 @@ fn one(line: impl Into<String>) -> Vec<String> {
     vec![line.into()]
 }
 
-fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
+fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepared, Vec<String>> {
     let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
     let peers = snapshot.peers.iter().any(|p| p.is_active());
     if snapshot.listeners.is_empty() && admin.is_empty() && !peers {
@@ -97,7 +98,9 @@ fn prepare(args: &Args, ready: Ready) -> Result<Prepared, Vec<String>> {
     privileges::drop(&global, ids).map_err(one)?;
     let signals = Signals::new().map_err(|e| one(format!("startup : signalfd: {}", e.desc())))?;
     let facts = Facts { args, global: &global, limits, threads, env: &env, lists: &lists, tables: &tables };
-    let control = launch(snapshot, sockets, demo, &facts)?;
+    let mut control = launch(snapshot, sockets, demo, &facts, &mut inherited)?;
+    control.await_threads()?;
+    inherited.ready().map_err(|e| one(format!("startup : the master does not listen: {e}")))?;
     daemon::signal_old(args);
     Ok(Prepared::Run(Box::new(Running { control, signals })))
 }
@@ -124,6 +127,17 @@ fn cpus_of(thread: usize, threads: usize, global: &GlobalConf, usable: &[usize])
         return cpus;
     }
     if map.is_empty() && threads <= usable.len() { vec![usable[thread]] } else { Vec::new() }
+}
+
+/// Each thread's runtime, and the CPUs it runs on.
+fn builders(threads: usize, global: &GlobalConf) -> (Vec<Builder>, Vec<Vec<usize>>) {
+    let usable = usable_cpus();
+    let cpus: Vec<Vec<usize>> = (0..threads).map(|t| cpus_of(t, threads, global, &usable)).collect();
+    let builder = |(index, cpus): (usize, &Vec<usize>)| {
+        let cpu = if let [cpu] = cpus.as_slice() { Some(*cpu) } else { None };
+        Builder::new(index, Config { cpu, buf_size: global.tune.bufsize, ..Config::default() })
+    };
+    (cpus.iter().enumerate().map(builder).collect(), cpus)
 }
 
 fn needs(snapshot: &Snapshot, global: &GlobalConf, sockets: &Sockets, threads: usize) -> DescriptorNeeds {
@@ -158,6 +172,7 @@ fn launch(
     sockets: Sockets,
     demo: Option<super::demo::Servers>,
     facts: &Facts<'_>,
+    inherited: &mut Inherited,
 ) -> Result<Control, Vec<String>> {
     let global = facts.global;
     let snapshot = Arc::new(snapshot);
@@ -168,17 +183,7 @@ fn launch(
     let queues = Queues::new(snapshot.clone(), live.clone());
     let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn)
         .map_err(|e| vec![format!("cannot make the stick tables: {e}")])?;
-    let usable = usable_cpus();
-    let cpus: Vec<Vec<usize>> =
-        (0..facts.threads).map(|t| cpus_of(t, facts.threads, global, &usable)).collect();
-    let builders: Vec<Builder> = cpus
-        .iter()
-        .enumerate()
-        .map(|(index, cpus)| {
-            let cpu = if let [cpu] = cpus.as_slice() { Some(*cpu) } else { None };
-            Builder::new(index, Config { cpu, buf_size: global.tune.bufsize, ..Config::default() })
-        })
-        .collect();
+    let (builders, cpus) = builders(facts.threads, global);
     let handles: Vec<ThreadHandle> = builders.iter().map(Builder::handle).collect();
     let report = super::report::ProcessReport::new(shared.clone(), handles.clone());
     let watch = Arc::new(Watch::new(
@@ -219,6 +224,10 @@ fn launch(
         joins,
         hard_stop_after: global.process.hard_stop_after,
         grace: global.process.grace,
+        admin: context,
+        link: inherited.link.clone(),
+        predecessor: inherited.predecessor.take(),
+        successor: None,
     })
 }
 

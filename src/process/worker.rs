@@ -115,6 +115,11 @@ fn with_local(f: impl FnOnce(&Rc<Local>) + 'static) {
     }
 }
 
+/// Do this when the thread has begun.
+pub fn when_started(f: impl FnOnce() + 'static) {
+    with_local(move |_| f());
+}
+
 /// Stop accepting on this thread; it ends when its last connection does.
 pub fn stop() {
     with_local(|local| {
@@ -218,6 +223,16 @@ async fn admin(context: Arc<cli::Context>, bound: AdminBound) {
         Ok(listener) => cli::serve(listener, bound.conf.level, context).await,
         Err(error) => super::messages::alert(&format!("admin socket: {error}")),
     }
+}
+
+/// Serve one connection as the admin socket does. On the thread that serves those.
+pub fn serve_admin(fd: OwnedFd, level: cli::Level, context: Arc<cli::Context>) {
+    when_started(move || match Socket::from_fd(fd) {
+        Ok(socket) => {
+            runtime::spawn(cli::serve_one(socket, level, context));
+        }
+        Err(error) => super::messages::warning(&format!("from the master: {error}")),
+    });
 }
 
 /// What wakes an accept loop.

@@ -1,0 +1,8 @@
+//! Processes that take listening sockets over from each other, with a master (this test plays it) and without.
+
+#![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
+
+#[path = "handover_listeners/master.rs"]
+mod master;
+#[path = "handover_listeners/support.rs"]
+mod support;
