@@ -224,22 +224,35 @@ fn put_entry(cx: &Context, entry: &Entry<'_>, of: KeyType, columns: &[(String, S
     out.push('\n');
 }
 
-fn header(name: &str, table: &Table, out: &mut String) {
+fn header(name: &str, table: &Table, now: Mono, out: &mut String) {
     let schema = table.schema();
-    let _ = writeln!(
-        out,
-        "# table: {name}, type: {}, size:{}, used:{}",
-        schema.key.name(),
-        schema.size,
-        table.used()
-    );
+    let used = used(table, now);
+    let _ = writeln!(out, "# table: {name}, type: {}, size:{}, used:{used}", schema.key.name(), schema.size);
+}
+
+/// Tables of up to so many entries are counted.
+const COUNTED: u32 = 1024;
+
+/// How many entries there are. The table's own number includes what expired and was not collected yet: next to a list
+/// of all entries, a reader would see that it is too high.
+fn used(table: &Table, now: Mono) -> u32 {
+    let used = table.used();
+    if used == 0 || table.records() > COUNTED {
+        return used;
+    }
+    let mut live = 0;
+    table.each(now, |_| {
+        live += 1;
+        true
+    });
+    live
 }
 
 /// `show table`
 pub fn show(call: &mut Call<'_>) -> Next {
     if call.args.is_empty() {
         for (_, name, table) in call.cx.stick.iter() {
-            header(name, table, call.out);
+            header(name, table, runtime::now(), call.out);
         }
         return Next::Continue;
     }
@@ -258,7 +271,7 @@ pub fn show(call: &mut Call<'_>) -> Next {
     let (of, now) = (table.schema().key, runtime::now());
     let one = match which {
         Which::All(filters) => {
-            header(&name, &table, call.out);
+            header(&name, &table, now, call.out);
             let cx = call.cx.clone();
             return each(table, filters, move |entry, out| put_entry(&cx, &entry, of, &columns, out));
         }
@@ -272,7 +285,7 @@ pub fn show(call: &mut Call<'_>) -> Next {
         }
     };
     if let Some(entry) = one {
-        header(&name, &table, call.out);
+        header(&name, &table, now, call.out);
         put_entry(call.cx, &entry, of, &columns, call.out);
     }
     Next::Continue
@@ -284,10 +297,12 @@ fn each(
     filters: Vec<Filter>,
     mut f: impl FnMut(Entry<'_>, &mut String) + 'static,
 ) -> Next {
+    let asked = runtime::now();
     let walk = async move |sink: Sink| -> Result<(), Gone> {
         let mut text = String::new();
+        // The first piece shows the table at the time of the header.
+        let mut now = asked;
         for rec in 0..table.records() {
-            let now = runtime::now();
             if let Some(entry) = table.at_record(rec, now)
                 && filters.iter().all(|filter| filter.passes(&entry, now))
             {
@@ -295,6 +310,7 @@ fn each(
             }
             if text.len() >= PIECE || rec % LOOK == LOOK - 1 {
                 sink.put(&mut text).await?;
+                now = runtime::now();
             }
         }
         sink.put(&mut text).await
