@@ -53,7 +53,7 @@ pub struct PeersTables {
     pub tables: Vec<(String, TableDecl)>,
 }
 
-/// Bytes of a string or binary key unless `len` says otherwise.
+/// Bytes of a string or binary key unless `len` says otherwise; of a string's, one is its end. (Peers compare it.)
 const KEY_LEN: u32 = 32;
 const KEY_LEN_MAX: i64 = 4096;
 const BRATES_FACTOR_MAX: i64 = 1024;
@@ -187,7 +187,7 @@ fn name(cx: &mut ParseCx<'_>, what: &str) -> Option<(String, Loc)> {
 fn key_type(cx: &mut ParseCx<'_>) -> Option<KeyType> {
     let names = ["ip", "ipv6", "integer", "string", "binary", "ipv4"];
     let which = cx.expect_one_of("a type of keys", &names)?;
-    let mut len = KEY_LEN;
+    let mut len = if which == 3 { KEY_LEN - 1 } else { KEY_LEN };
     if matches!(which, 3 | 4) && cx.accept("len") {
         len = cx.expect_int("the length of keys in bytes", 1..=KEY_LEN_MAX)? as u32;
     }
