@@ -436,7 +436,13 @@ pub const COMMANDS: &[Command] = &[
         Level::User,
         internals::threads,
     ),
-    entry(&["show", "info"], "show info [typed|json]", "report about the process", Level::User, info::info),
+    entry(
+        &["show", "info"],
+        "show info [desc|json|typed]*",
+        "report about the process",
+        Level::User,
+        info::info,
+    ),
     entry(
         &["show", "peers"],
         "show peers [dict|-] [<section>]",

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getpeername, getsockname};
 
+use super::Context;
 use super::commands::{Call, Next};
 use crate::{net, runtime};
 
@@ -63,8 +64,8 @@ fn schedstat(tid: u32) -> Option<(u64, u64)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// `show threads`: the one that serves the command has a star.
-pub fn threads(call: &mut Call<'_>) -> Next {
+/// The system's numbers of the process's threads, with their names.
+fn tids() -> Vec<(u32, String)> {
     let mut tasks: Vec<(u32, String)> = std::fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()
@@ -75,6 +76,25 @@ pub fn threads(call: &mut Call<'_>) -> Next {
         })
         .collect();
     tasks.sort_unstable();
+    tasks
+}
+
+/// Time that the worker threads have spent on processors, in nanoseconds.
+pub fn cpu_ns(cx: &Context) -> u64 {
+    let workers = 1..=cx.live.threads.len();
+    let names: Vec<String> = workers.map(|n| format!("haring/{n}")).collect();
+    let is_worker = |comm: &str| names.iter().any(|n| n == comm.trim_end());
+    tids()
+        .iter()
+        .filter(|(_, comm)| is_worker(comm))
+        .filter_map(|(tid, _)| schedstat(*tid))
+        .map(|s| s.0)
+        .sum()
+}
+
+/// `show threads`: the one that serves the command has a star.
+pub fn threads(call: &mut Call<'_>) -> Next {
+    let tasks = tids();
     let live = &call.cx.live;
     for (index, counters) in live.threads.iter().enumerate() {
         let star = if index == runtime::thread_index() { '*' } else { ' ' };
@@ -104,8 +124,7 @@ struct Pool {
     used: usize,
 }
 
-/// `show pools`: what the program keeps in pools of its own. The rest is on the heap.
-pub fn pools(call: &mut Call<'_>) -> Next {
+fn all_pools(cx: &Context) -> Vec<Pool> {
     let (pipes_used, pipes_idle) = net::pipe_counts();
     let mut pools = vec![Pool {
         name: "pipe".to_owned(),
@@ -113,7 +132,7 @@ pub fn pools(call: &mut Call<'_>) -> Next {
         allocated: pipes_used + pipes_idle,
         used: pipes_used,
     }];
-    for (_, name, table) in call.cx.stick.iter() {
+    for (_, name, table) in cx.stick.iter() {
         let schema = table.schema();
         let used = table.used() as usize;
         pools.push(Pool {
@@ -123,6 +142,19 @@ pub fn pools(call: &mut Call<'_>) -> Next {
             used,
         });
     }
+    pools
+}
+
+/// Bytes that pools and stick tables have set aside, and the part of it that is in use.
+pub fn pool_bytes(cx: &Context) -> (u64, u64) {
+    let pools = all_pools(cx);
+    let bytes = |count: fn(&Pool) -> usize| pools.iter().map(|p| (count(p) * p.size) as u64).sum();
+    (bytes(|p| p.allocated), bytes(|p| p.used))
+}
+
+/// `show pools`: what the program keeps in pools of its own. The rest is on the heap.
+pub fn pools(call: &mut Call<'_>) -> Next {
+    let pools = all_pools(call.cx);
     call.out.push_str("Dumping pools usage.\n");
     for p in &pools {
         let _ = writeln!(
@@ -135,14 +167,8 @@ pub fn pools(call: &mut Call<'_>) -> Next {
             p.used
         );
     }
-    let bytes = |count: fn(&Pool) -> usize| pools.iter().map(|p| count(p) * p.size).sum::<usize>();
-    let _ = writeln!(
-        call.out,
-        "Total: {} pools, {} bytes allocated, {} used.",
-        pools.len(),
-        bytes(|p| p.allocated),
-        bytes(|p| p.used)
-    );
+    let (allocated, used) = pool_bytes(call.cx);
+    let _ = writeln!(call.out, "Total: {} pools, {allocated} bytes allocated, {used} used.", pools.len());
     Next::Continue
 }
 

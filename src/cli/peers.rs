@@ -45,6 +45,21 @@ pub(super) fn show(call: &mut Call<'_>) -> Next {
     Next::Continue
 }
 
+/// Connections of peers: all, and those past the handshake.
+pub(super) fn counts() -> (u64, u64) {
+    let (mut all, mut open) = (0, 0);
+    with_sections(|sections| {
+        for section in sections {
+            let links = (0..section.conf().members.len()).filter_map(|at| section.link_of(at));
+            for link in links {
+                all += 1;
+                open += u64::from(link.is_open());
+            }
+        }
+    });
+    (all, open)
+}
+
 impl Print<'_> {
     /// Writing to a string cannot fail.
     fn put(&mut self, args: std::fmt::Arguments<'_>) {

@@ -406,3 +406,33 @@ fn no_command_line_breaks_the_process() {
     assert!(ask(&setup.socket, "show version").ends_with("\n\n"));
     assert!(setup.process.is_running() && !setup.process.output().contains("panicked"));
 }
+
+/// The names that HAProxy 2.6 has, in its order; tools find fields by name, scripts also by line.
+const INFO: &str = "Name Version Release_date Nbthread Nbproc Process_num Pid Uptime Uptime_sec Memmax_MB PoolAlloc_MB \
+    PoolUsed_MB PoolFailed Ulimit-n Maxsock Maxconn Hard_maxconn CurrConns CumConns CumReq MaxSslConns CurrSslConns \
+    CumSslConns Maxpipes PipesUsed PipesFree ConnRate ConnRateLimit MaxConnRate SessRate SessRateLimit MaxSessRate \
+    SslRate SslRateLimit MaxSslRate SslFrontendKeyRate SslFrontendMaxKeyRate SslFrontendSessionReuse_pct \
+    SslBackendKeyRate SslBackendMaxKeyRate SslCacheLookups SslCacheMisses CompressBpsIn CompressBpsOut \
+    CompressBpsRateLim Tasks Run_queue Idle_pct node Stopping Jobs Unstoppable_Jobs Listeners ActivePeers \
+    ConnectedPeers DroppedLogs BusyPolling FailedResolutions TotalBytesOut TotalSplicedBytesOut BytesOutRate \
+    DebugCommandsIssued CumRecvLogs Build_info Memmax_bytes PoolAlloc_bytes PoolUsed_bytes Start_time_sec Tainted";
+
+#[test]
+fn show_info_has_every_field_and_says_what_it_is() {
+    let setup = setup();
+    let plain = ask(&setup.socket, "show info");
+    let field = |line: &str| line.split(':').next().unwrap_or_default().replace(' ', "_");
+    let names: Vec<String> = plain.lines().filter(|l| !l.is_empty()).map(field).collect();
+    assert_eq!(names.join(" "), INFO.split_whitespace().collect::<Vec<_>>().join(" "));
+    let idle = plain.lines().find_map(|l| l.strip_prefix("Idle_pct: ")?.parse::<u32>().ok());
+    assert!(idle.is_some_and(|n| n <= 100), "{plain}");
+    for (command, start) in [("show info desc", "Pid: "), ("show info typed desc", "6.Pid.1:SGP:u32:")] {
+        let text = ask(&setup.socket, command);
+        let line = text.lines().find(|l| l.starts_with(start)).expect("it shows the process's number");
+        assert_eq!(
+            line,
+            format!("{start}{}:\"the system's number of this worker process\"", setup.process.child.id())
+        );
+        assert!(text.lines().filter(|l| !l.is_empty()).all(|l| l.ends_with('"')), "{text}");
+    }
+}
