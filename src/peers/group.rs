@@ -54,6 +54,8 @@ struct Peer {
     positions: Vec<u64>,
     /// It was asked and does not know everything itself.
     partial: bool,
+    /// It was asked, and has not said the end yet.
+    asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,7 @@ impl Group {
                 minor: MINOR,
                 positions: Vec::new(),
                 partial: false,
+                asked: false,
             }
         });
         Group {
@@ -190,6 +193,7 @@ impl Group {
         let Some(p) = self.peers.get_mut(peer) else { return };
         p.call_at = Mono::NEVER;
         if let Some((old, _)) = p.session.replace((id, true)).filter(|(old, _)| *old != id) {
+            p.asked = false;
             self.actions.push_back(Action::Close(old));
             if matches!(self.resync, Resync::Remote { asked: Some(a), .. } if a == old) {
                 self.look_for_teacher(now);
@@ -214,6 +218,7 @@ impl Group {
         // A replaced session is no longer its peer's: its successor has started from the same positions.
         let Some(p) = self.peers.iter_mut().find(|p| p.session.is_some_and(|(s, _)| s == id)) else { return };
         let open = p.session.take().is_some_and(|(_, open)| open);
+        p.asked = false;
         if open {
             p.positions.clear();
             p.positions.extend(positions);
@@ -229,15 +234,20 @@ impl Group {
         }
     }
 
-    /// Session `id` said that its peer has pushed all it knows.
-    pub fn learned(&mut self, id: SessionId, complete: bool, now: Mono) {
+    /// Session `id` said that its peer has pushed all it knows. False when nobody asked it: it is not believed then
+    /// (but an older process of ours teaches without being asked).
+    pub fn learned(&mut self, id: SessionId, complete: bool, now: Mono) -> bool {
+        let peer = self.peers.iter_mut().find(|p| p.session.is_some_and(|(s, _)| s == id));
+        if !peer.is_some_and(|p| std::mem::take(&mut p.asked) || p.local) {
+            return false;
+        }
         if complete {
             if matches!(self.resync, Resync::AwaitLocal { .. }) {
                 let waiting = self.peers.iter_mut().filter(|p| p.call_at != Mono::NEVER);
                 waiting.for_each(|p| p.call_at = p.call_at.min(now));
             }
             self.done();
-            return;
+            return true;
         }
         if let Some(p) = self.peers.iter_mut().find(|p| p.session.is_some_and(|(s, _)| s == id)) {
             p.partial = true;
@@ -247,6 +257,7 @@ impl Group {
             Resync::Remote { asked: Some(a), .. } if *a == id => self.look_for_teacher(now),
             _ => {}
         }
+        true
     }
 
     fn done(&mut self) {
@@ -282,6 +293,9 @@ impl Group {
             return false;
         }
         let id = able[(pick % able.len() as u64) as usize];
+        if let Some(p) = self.peers.iter_mut().find(|p| p.session.is_some_and(|(s, _)| s == id)) {
+            p.asked = true;
+        }
         self.resync = Resync::Remote { until: now + LESSON_MAX, asked: Some(id) };
         self.actions.push_back(Action::RequestResync(id));
         true
@@ -378,6 +392,20 @@ mod tests {
         g.learned(21, true, at(10));
         assert_eq!(actions(&mut g), [Action::UpToDate]);
         assert!(g.is_up_to_date());
+    }
+
+    #[test]
+    fn who_was_not_asked_is_not_believed() {
+        let mut g = group(false);
+        g.established(1, 10, T);
+        assert_eq!(actions(&mut g), [Action::RequestResync(10)]);
+        g.established(2, 20, T);
+        for complete in [true, false] {
+            assert!(!g.learned(20, complete, T));
+        }
+        assert!(!g.is_up_to_date());
+        assert!(g.learned(10, true, T) && g.is_up_to_date());
+        assert!(!g.learned(10, true, T), "once is enough");
     }
 
     #[test]

@@ -242,9 +242,10 @@ fn handle_events(section: &Rc<Section>, link: &Rc<Link>) -> Option<CloseReason> 
             Event::Learned { complete } => {
                 let name = link.peer().map_or("", |p| section.conf.members[p].name.as_str());
                 let much = if complete { "everything" } else { "what it knows" };
-                section.say(Level::Notice, &format!("{name} has taught {much}"));
-                section.group.borrow_mut().learned(link.id, complete, runtime::now());
-                section.wake();
+                if section.group.borrow_mut().learned(link.id, complete, runtime::now()) {
+                    section.say(Level::Notice, &format!("{name} has taught {much}"));
+                    section.wake();
+                }
             }
             Event::Closed(reason) => return Some(reason),
         }
