@@ -313,7 +313,8 @@ impl Exchange {
         let id = if kind.has_id() { varint::get_u32(&mut body)? } else { lane.received_id.wrapping_add(1) };
         let expire_ms = if kind.is_timed() { Some(varint::get_u32(&mut body)?) } else { None };
         self.entry.decode(body, remote, table.spec(), &mut self.receive_dict)?;
-        self.entry.expire_ms = expire_ms;
+        // HAProxy says that no time is left in a table where entries live for ever.
+        self.entry.expire_ms = expire_ms.filter(|_| remote.expire_ms > 0);
         lane.received_id = id;
         lane.owes_ack = true;
         Ok(table.learn(&self.entry, now))

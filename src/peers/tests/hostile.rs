@@ -137,6 +137,19 @@ fn names_told_with_foreign_tables_count() {
     assert!(s.is_open());
 }
 
+/// HAProxy's timed updates of a table without `expire` say 0.
+#[test]
+fn entries_of_a_table_without_expiry_do_not_expire_at_once() {
+    for (theirs, left) in [(0, None), (60_000, Some(0))] {
+        let (own, seen) = tables_of(specs());
+        let mut s = open(&seen);
+        let shared = TableSpec::new("/shared", KeyType::Integer, 4, theirs, seen[0].spec().data().to_vec());
+        s.handle_input(&definition(&shared, 1), &seen, T);
+        s.handle_input(&message(133, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 1, 2]), &seen, T);
+        assert_eq!(own[0].get(&[0, 0, 0, 7]).expect("learned").expire_ms, left);
+    }
+}
+
 #[test]
 fn differing_data_is_learned_as_far_as_it_is_shared() {
     use DataType::*;
