@@ -485,3 +485,21 @@ fn strangers_keep_nobody_out() {
     let held = node.open_sockets(ports.peers);
     assert!(held < 250, "{held} sockets for {} mute and {} wrong strangers", mute.len(), wrong.len());
 }
+
+/// A node that only holds tables for the others needs no proxy.
+#[test]
+fn a_node_without_proxies_is_one() {
+    let port = Ports::free().peers;
+    let file = std::env::temp_dir().join(format!("haring-live-{}-peers-only.cfg", std::process::id()));
+    let check = |more: &str| {
+        let text = format!("peers p\n    peer n 127.0.0.1:{port}\n{more}");
+        std::fs::write(&file, text).expect("a writable temporary directory");
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_haring"));
+        let status = { run }.args(["-c", "-q", "-L", "n", "-f"]).arg(&file).status();
+        status.expect("it runs").code()
+    };
+    assert_eq!(check("    table t type ip size 10\n"), Some(0));
+    assert_eq!(check("    table t type ip size 10\n    disabled\n"), Some(2));
+    assert_eq!(check(""), Some(2), "a section without tables does not listen");
+    let _ = std::fs::remove_file(&file);
+}

@@ -150,6 +150,12 @@ fn dump_keywords(classes: &str, tables: &Tables) -> Result<(), ExitCode> {
     }
 }
 
+/// Whether anything is listened on: by a proxy, the admin, or a peers section.
+pub fn listens(snapshot: &Snapshot, admin: &[cli::SocketConf]) -> bool {
+    let peers = snapshot.peers.iter().any(|p| p.is_active() && p.listen.is_some());
+    !snapshot.listeners.is_empty() || !admin.is_empty() || peers
+}
+
 /// `-cc`: 0 true, 1 false, 2 error.
 pub fn condition(text: &str, args: &Args) -> ExitCode {
     let (text, value) = config::condition::eval_line(text, &environment(args));

@@ -91,7 +91,7 @@ fn inherited(args: &Args) -> Result<Inherited, String> {
 
 /// `-c` with a configuration that is right.
 fn checked(args: &Args, ready: &load::Ready) -> ExitCode {
-    if ready.snapshot.listeners.is_empty() && ready.admin.is_empty() {
+    if !load::listens(&ready.snapshot, &ready.admin) {
         let text = "Configuration file has no error but will not start (no listener) => exit(2).\n";
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
         return ExitCode::from(2);

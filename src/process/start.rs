@@ -59,8 +59,7 @@ fn one(line: impl Into<String>) -> Vec<String> {
 
 fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepared, Vec<String>> {
     let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
-    let peers = snapshot.peers.iter().any(|p| p.is_active());
-    if snapshot.listeners.is_empty() && admin.is_empty() && !peers {
+    if !super::load::listens(&snapshot, &admin) {
         return Err(one(
             "startup : nothing to listen on: no enabled proxy has a 'bind' line, and there is no 'stats socket'",
         ));
