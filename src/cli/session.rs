@@ -10,7 +10,7 @@ use super::line::{self, Target};
 use super::sink::Sink;
 use super::{Context, Level};
 use crate::net::{Listener, Socket};
-use crate::runtime;
+use crate::runtime::{self, Notify};
 
 /// Longest command line.
 const LINE_MAX: usize = 16 << 10;
@@ -20,19 +20,16 @@ const PAYLOAD_MAX: usize = 1 << 20;
 const ANSWERS_MAX: usize = 64 << 10;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
 const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
-/// Wait for a free place when `stats maxconn` sessions are open.
-const FULL_WAIT: Duration = Duration::from_millis(50);
 
 /// Accept until the listener is dropped or dies.
 pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
+    let most = context.maxconn.max(1);
     loop {
+        // What does not fit stays in the kernel's queue: here it would hold descriptors that clients need.
+        wait_for_place(&listener, most).await;
         let Ok((socket, _)) = listener.accept().await else { return };
         // Another socket may have given the last place away meanwhile.
-        while OPEN.get() >= context.maxconn.max(1) {
-            listener.pause();
-            runtime::sleep(FULL_WAIT).await;
-            listener.resume();
-        }
+        wait_for_place(&listener, most).await;
         let place = Place::take();
         let context = context.clone();
         runtime::spawn(async move {
@@ -49,9 +46,24 @@ pub async fn serve_one(socket: Socket, level: Level, context: Arc<Context>) {
     drop(place);
 }
 
+/// Accepts nothing as long as `most` sessions are open.
+async fn wait_for_place(listener: &Listener, most: usize) {
+    if OPEN.get() >= most {
+        listener.pause();
+        let freed = FREED.with(Rc::clone);
+        while OPEN.get() >= most {
+            freed.notified().await;
+        }
+        listener.resume();
+    }
+    listener.set_room(u32::try_from(most - OPEN.get()).unwrap_or(u32::MAX));
+}
+
 thread_local! {
     /// Open sessions of all sockets: one thread serves them all.
     static OPEN: Cell<usize> = const { Cell::new(0) };
+    /// A session has ended.
+    static FREED: Rc<Notify> = Rc::default();
 }
 
 /// One of the sessions that `stats maxconn` counts.
@@ -67,6 +79,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         OPEN.set(OPEN.get() - 1);
+        // Nobody waits any longer when the thread ends.
+        let _ = FREED.try_with(|freed| freed.notify_all());
     }
 }
 

@@ -436,3 +436,37 @@ fn show_info_has_every_field_and_says_what_it_is() {
         assert!(text.lines().filter(|l| !l.is_empty()).all(|l| l.ends_with('"')), "{text}");
     }
 }
+
+#[test]
+fn sessions_above_stats_maxconn_wait_outside() {
+    let (front, admin) = (free_port(), free_port());
+    let config = format!(
+        "global
+    stats socket ipv4@127.0.0.1:{admin} level admin
+    stats maxconn 2
+    stats timeout 1m
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+listen shop
+    bind 127.0.0.1:{front}
+"
+    );
+    let process = haring(&config, &[front, admin]);
+    let descriptors = || {
+        let dir = format!("/proc/{}/fd", process.child.id());
+        std::fs::read_dir(dir).map_or(0, Iterator::count)
+    };
+    let before = descriptors();
+    let idle: Vec<Client> = (0..300).map(|_| Client::connect(admin)).collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let now = descriptors();
+    assert!(now <= before + 10, "{before} descriptors became {now}");
+    drop(idle);
+    let mut client = Client::connect(admin);
+    client.send("show version\n");
+    let answer = client.everything();
+    assert!(answer.ends_with(b"\n\n"), "{}", String::from_utf8_lossy(&answer));
+}
