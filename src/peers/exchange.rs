@@ -1,7 +1,8 @@
 //! Table contents in both directions of an open session: definitions, lessons, live updates, acknowledgements.
 //!
-//! Update ids are the session's own: each table counts from 1 in every session, so that one absolute id is sent and
-//! all others are incremental. Live updates go out in batches, and a table's next batch waits for the acknowledgement
+//! Update ids are the session's own: each table counts from 1 in every session. A lesson sends one absolute id, and all
+//! others are incremental. Live updates all carry theirs: HAProxy 3.5-dev counts wrong when it is to count itself, and
+//! acknowledges ids that were never sent. Live updates go out in batches, and a table's next batch waits for the acknowledgement
 //! of the one before: an entry that changes all the time is in flight once, and every batch carries its newest state.
 
 use std::sync::Arc;
@@ -383,7 +384,7 @@ impl Exchange {
             };
             cursor = next;
             // The peer must end up with the time the entry really has left.
-            self.put_update(table, view.as_ref(), self.timed, out);
+            self.put_update(table, view.as_ref(), Push::Lesson { timed: self.timed }, out);
             room.updates += 1;
         }
         Lesson::AwaitConfirm { until: now + CONFIRM_MAX }
@@ -408,7 +409,7 @@ impl Exchange {
                     break;
                 }
                 self.lanes[at].sent_position = position;
-                self.put_update(at, view.as_ref(), false, out);
+                self.put_update(at, view.as_ref(), Push::Live, out);
                 room.updates += 1;
             }
             let lane = &mut self.lanes[at];
@@ -422,7 +423,7 @@ impl Exchange {
 
     /// Append the entry at hand as an update of table `at`, and the table's definition when the peer's current table
     /// is another.
-    fn put_update(&mut self, at: usize, view: &dyn TableView, timed: bool, out: &mut Vec<u8>) {
+    fn put_update(&mut self, at: usize, view: &dyn TableView, push: Push, out: &mut Vec<u8>) {
         if view.spec().key_len > KEY_MAX_BYTES {
             return;
         }
@@ -431,8 +432,9 @@ impl Exchange {
         {
             return;
         }
-        let absolute = self.outgoing != Some(at);
-        if absolute {
+        let switched = self.outgoing != Some(at);
+        let absolute = switched || push == Push::Live;
+        if switched {
             self.outgoing = Some(at);
             self.body.clear();
             view.spec().encode(at as u64 + 1, &mut self.body);
@@ -444,7 +446,7 @@ impl Exchange {
         if absolute {
             self.body.extend(lane.sent_id.to_be_bytes());
         }
-        let expire = self.entry.expire_ms.filter(|_| timed);
+        let expire = self.entry.expire_ms.filter(|_| push == Push::Lesson { timed: true });
         if let Some(ms) = expire {
             self.body.extend(ms.to_be_bytes());
         }
@@ -457,6 +459,16 @@ impl Exchange {
         };
         wire::put_table(out, kind, &self.body);
     }
+}
+
+/// Why an update is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Push {
+    Live,
+    /// `timed`: with the time the entry has left.
+    Lesson {
+        timed: bool,
+    },
 }
 
 /// What one call has used of its budget.
