@@ -51,15 +51,16 @@ impl PatternList {
         inner.entries.len() + inner.versions.aside.values().map(Vec::len).sum::<usize>()
     }
 
-    /// The entries of a version; `None`: of the one in use.
-    pub fn version(&self, version: Option<u32>) -> Vec<ListEntry> {
+    /// The entries of a version (`None`: of the one in use) behind the one with the number `after`, `most` at a time: a list
+    /// may be long. Their numbers grow.
+    pub fn page(&self, version: Option<u32>, after: u64, most: usize) -> Vec<ListEntry> {
         let inner = self.lock();
-        match version {
-            Some(v) if v != inner.versions.current => {
-                inner.versions.aside.get(&v).cloned().unwrap_or_default()
-            }
-            _ => inner.entries.clone(),
-        }
+        let entries = match version {
+            Some(v) if v != inner.versions.current => inner.versions.aside.get(&v).map_or(&[][..], |e| e),
+            _ => &inner.entries[..],
+        };
+        let from = entries.partition_point(|e| e.id <= after);
+        entries[from..].iter().take(most).cloned().collect()
     }
 
     /// Add entries to a version; `None`: to the one in use.
@@ -142,11 +143,11 @@ mod tests {
         list.add_to(Some(1), entry("old", "1")).expect("prepared");
         list.add_to(Some(2), entry("c", "3")).expect("prepared");
         assert_eq!((get("c"), get("a"), list.count()), (None, Some(Value::Int(1)), 4));
-        assert_eq!(texts(&list.version(Some(2))), ["c"]);
-        assert_eq!(texts(&list.version(Some(0))), ["a", "b"]);
+        assert_eq!(texts(&list.page(Some(2), 0, usize::MAX)), ["c"]);
+        assert_eq!(texts(&list.page(Some(0), 0, usize::MAX)), ["a", "b"]);
         list.commit(2).expect("prepared");
         assert_eq!((get("c"), get("a"), list.count()), (Some(Value::Int(3)), None, 1));
-        assert_eq!((list.version_numbers(), texts(&list.version(Some(1)))), ((2, 2), vec![]));
+        assert_eq!((list.version_numbers(), texts(&list.page(Some(1), 0, usize::MAX))), ((2, 2), vec![]));
         assert_eq!(
             (list.commit(1), list.commit(2)),
             (Err(VersionError::Unknown), Err(VersionError::Unknown))
@@ -190,9 +191,9 @@ mod tests {
                 prop_assert_eq!(list.version_numbers(), (o.current, o.last));
                 prop_assert_eq!(list.count(), o.all.values().map(Vec::len).sum::<usize>());
                 for v in 0..=o.last {
-                    prop_assert_eq!(texts(&list.version(Some(v))), o.all.get(&v).cloned().unwrap_or_default());
+                    prop_assert_eq!(texts(&list.page(Some(v), 0, usize::MAX)), o.all.get(&v).cloned().unwrap_or_default());
                 }
-                prop_assert_eq!(list.version(None), list.version(Some(o.current)));
+                prop_assert_eq!(list.page(None, 0, usize::MAX), list.page(Some(o.current), 0, usize::MAX));
             }
         }
     }

@@ -157,14 +157,32 @@ pub fn show(call: &mut Call<'_>, kind: Kind) -> Next {
     }
     let Ok(version) = version(call) else { return Next::Continue };
     let Some(list) = find(call, kind) else { return Next::Continue };
-    for entry in list.version(version) {
-        let _ = write!(call.out, "{} {}", reference(&entry), String::from_utf8_lossy(&entry.pattern.text));
-        if let Some(value) = &entry.value {
-            let _ = write!(call.out, " {}", String::from_utf8_lossy(value));
-        }
-        call.out.push('\n');
+    // Page by page, as fast as the reader takes it: a map may be larger than the memory should be for one answer.
+    Next::Job(Box::new(move |sink| {
+        Box::pin(async move {
+            let (mut text, mut last) = (String::new(), 0);
+            loop {
+                let page = list.page(version, last, PAGE);
+                let Some(end) = page.last() else { return Ok(()) };
+                last = end.id;
+                page.iter().for_each(|entry| line(entry, &mut text));
+                sink.put(&mut text).await?;
+            }
+        })
+    }))
+}
+
+/// Entries that are shown before others have their turn.
+const PAGE: usize = 500;
+
+/// A line of `show acl` or `show map`.
+fn line(entry: &ListEntry, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{} {}", reference(entry), String::from_utf8_lossy(&entry.pattern.text));
+    if let Some(value) = &entry.value {
+        let _ = write!(out, " {}", String::from_utf8_lossy(value));
     }
-    Next::Continue
+    out.push('\n');
 }
 
 /// `get acl`, `get map`: one line for each way in which the list is used.

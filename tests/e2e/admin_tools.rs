@@ -470,3 +470,52 @@ listen shop
     let answer = client.everything();
     assert!(answer.ends_with(b"\n\n"), "{}", String::from_utf8_lossy(&answer));
 }
+
+#[test]
+fn who_does_not_read_a_long_map_costs_no_memory() {
+    let (front, dir) = (free_port(), Dir::new());
+    let socket = dir.0.join("admin.sock");
+    let entries: String = (0..100_000).map(|n| format!("key-number-{n} {}\n", "v".repeat(100))).collect();
+    let map = dir.file("long.map", &entries);
+    let config = format!(
+        "global
+    stats socket {} level admin
+    stats timeout 1m
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+listen shop
+    bind 127.0.0.1:{front}
+    http-request set-header x %[path,map({})]
+",
+        socket.display(),
+        map.display()
+    );
+    let process = haring(&config, &[front]);
+    wait_for(&socket);
+    let megabytes = || {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+        line.expect("Linux says so") >> 10
+    };
+    // Reading it once shows that it is all there: 100,000 lines and the end.
+    assert_eq!(ask(&socket, "show map #0").lines().count(), 100_001);
+    let before = megabytes();
+    let idle: Vec<UnixStream> = (0..8)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&socket).expect("it listens");
+            stream.write_all(b"show map #0\n").expect("it reads");
+            stream
+        })
+        .collect();
+    assert_eq!(ask(&socket, "get map #0 key-number-5").matches("found=yes").count(), 1);
+    std::thread::sleep(Duration::from_millis(500));
+    let now = megabytes();
+    assert!(now < before + 20, "{before} MiB became {now} MiB");
+    drop(idle);
+}
