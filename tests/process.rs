@@ -391,6 +391,31 @@ fn rights_are_given_up() {
     assert_eq!(fs::read_link(format!("/proc/{pid}/root")).expect("readable"), PathBuf::from(&jail));
     let mode = fs::metadata(dir.path("admin")).expect("the socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(line(set), ["0000000000000000"], "{set}");
+    }
+    assert_eq!(line("NoNewPrivs:"), ["1"]);
+}
+
+#[test]
+fn named_capabilities_stay() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("needs root: setuid");
+        return;
+    }
+    let dir = Dir::new();
+    let port = free_port();
+    let global = "user nobody\n group nogroup\n setcap cap_net_admin,cap_net_bind_service\n insecure-setuid-wanted\n";
+    let haring = Running::haring(&dir.config(&proxy(port, origin("fast", Duration::ZERO), global)));
+    wait_for(port);
+    assert!(get(port).expect("it serves").ends_with("fast"));
+    let status = fs::read_to_string(format!("/proc/{}/status", haring.pid())).expect("it runs");
+    let line = |name: &str| status.lines().find(|l| l.starts_with(name)).expect("always there").to_owned();
+    // CAP_NET_BIND_SERVICE is bit 10, CAP_NET_ADMIN bit 12.
+    for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
+        assert!(line(set).ends_with("0000000000001400"), "{}", line(set));
+    }
+    assert!(line("NoNewPrivs:").ends_with('0'));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod bind;
+mod capabilities;
 mod control;
 mod daemon;
 mod demo;

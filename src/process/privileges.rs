@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::messages;
+use super::{capabilities, messages};
 use crate::config::Diagnostics;
 use crate::proxy::global::{Account, GlobalConf};
 
@@ -83,10 +83,20 @@ pub fn drop(conf: &GlobalConf, ids: Ids) -> Result<(), String> {
             );
         }
     }
+    let capabilities = &conf.process.capabilities;
     if let Some(uid) = ids.uid {
         let uid = Uid::from_raw(uid);
+        if Uid::effective().is_root() && !uid.is_root() {
+            capabilities::before_user(capabilities)?;
+        }
         nix::unistd::setuid(uid)
             .map_err(|e| format!("startup : switching to uid {uid} failed: {}", e.desc()))?;
+    }
+    if !Uid::effective().is_root() {
+        capabilities::after_user(capabilities)?;
+    }
+    if !conf.process.may_gain_rights {
+        capabilities::no_new_privileges();
     }
     if conf.process.dumpable && crate::sys::process::set_dumpable().is_err() {
         messages::warning("startup : the process cannot be made dumpable: there will be no core file");

@@ -74,6 +74,10 @@ pub struct ProcessConf {
     pub user: Option<Account>,
     /// `group` or `gid`.
     pub group: Option<Account>,
+    /// `setcap`: names out of [`CAPABILITIES`].
+    pub capabilities: Vec<String>,
+    /// `insecure-setuid-wanted`: programs that the process executes may gain rights.
+    pub may_gain_rights: bool,
     /// `set-dumpable`.
     pub dumpable: bool,
     /// `noreuseport`: one listening socket for all threads.
@@ -83,6 +87,10 @@ pub struct ProcessConf {
     /// `grace`: time between the signal and the start of a soft stop.
     pub grace: Duration,
 }
+
+/// What `setcap` takes (capabilities(7)).
+pub const CAPABILITIES: [&str; 5] =
+    ["cap_net_admin", "cap_net_bind_service", "cap_net_raw", "cap_sys_admin", "cap_sys_resource"];
 
 /// A user or a group, by name or by number; names are looked up at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +208,8 @@ impl Default for GlobalConf {
                 chroot: None,
                 user: None,
                 group: None,
+                capabilities: Vec::new(),
+                may_gain_rights: false,
                 dumpable: false,
                 no_reuseport: false,
                 hard_stop_after: None,

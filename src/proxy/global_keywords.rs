@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::global::{Account, GlobalConf, StatsSocket};
+use super::global::{Account, CAPABILITIES, GlobalConf, StatsSocket};
 use crate::base::duration::Unit;
 use crate::base::limits::MAX_THREADS;
 use crate::config::{DefaultPath, Keyword, ParseCx, ParseFn, Sections, Status};
@@ -137,6 +137,10 @@ pub static KEYWORDS: &[Keyword] = &[
     full("gid", "gid <number>", "group to run as, by number", |cx| {
         account(cx, "a group number", |g| &mut g.process.group, None);
     }),
+    full("setcap", "setcap <name>[,<name>...]", "capabilities that stay when the user is changed", setcap),
+    full("insecure-setuid-wanted", "[no] insecure-setuid-wanted", "programs may gain rights", |cx| {
+        flag(cx, |g, on| g.process.may_gain_rights = on);
+    }),
     full("set-dumpable", "[no] set-dumpable [ on | off | libs ]", "allow core dumps", set_dumpable),
     full("hard-stop-after", "hard-stop-after <time>", "longest time that a soft stop takes", |cx| {
         time(cx, Unit::Ms, |g, d| g.process.hard_stop_after = Some(d));
@@ -243,7 +247,6 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
     no_effect("nopoll", "nopoll", NO_POLLER),
     no_effect("nosepoll", "nosepoll", NO_POLLER),
     fixed("insecure-fork-wanted", "[no] insecure-fork-wanted", &["", "no"], "nothing here starts a program"),
-    fixed("insecure-setuid-wanted", "insecure-setuid-wanted", &[""], "nothing here starts a program"),
     no_effect(
         "mworker-max-reloads",
         "mworker-max-reloads <number>",
@@ -544,6 +547,23 @@ fn has_user(name: &str) -> bool {
 /// The machine knows the group.
 fn has_group(name: &str) -> bool {
     !matches!(nix::unistd::Group::from_name(name), Ok(None))
+}
+
+fn setcap(cx: &mut ParseCx<'_>) {
+    let Some(word) = cx.expect("capabilities") else { return };
+    let text = word.text().into_owned();
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',') {
+        if !CAPABILITIES.contains(&name) {
+            cx.error(word.loc, format!("'setcap' : unknown capability '{name}'"))
+                .help(format!("one or more of {}, with commas between", CAPABILITIES.join(", ")));
+            return;
+        }
+        names.push(name.to_owned());
+    }
+    if cx.end() {
+        cx.section.feature::<GlobalConf>().process.capabilities.extend(names);
+    }
 }
 
 fn set_dumpable(cx: &mut ParseCx<'_>) {
