@@ -405,7 +405,8 @@ fn named_capabilities_stay() {
     }
     let dir = Dir::new();
     let port = free_port();
-    let global = "user nobody\n group nogroup\n setcap cap_net_admin,cap_net_bind_service\n insecure-setuid-wanted\n";
+    let global =
+        "user nobody\n group nogroup\n setcap cap_net_admin,cap_net_bind_service\n insecure-setuid-wanted\n";
     let haring = Running::haring(&dir.config(&proxy(port, origin("fast", Duration::ZERO), global)));
     wait_for(port);
     assert!(get(port).expect("it serves").ends_with("fast"));

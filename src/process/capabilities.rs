@@ -45,7 +45,8 @@ pub fn after_user(names: &[String]) -> Result<(), String> {
             ));
         }
     }
-    let failed = |what: &str, e: &dyn std::fmt::Display| format!("startup : {what} capabilities cannot be set: {e}");
+    let failed =
+        |what: &str, e: &dyn std::fmt::Display| format!("startup : {what} capabilities cannot be set: {e}");
     // Effective ones first: they must be permitted at all times.
     caps::set(None, CapSet::Effective, &keep).map_err(|e| failed("effective", &e))?;
     caps::set(None, CapSet::Permitted, &keep).map_err(|e| failed("permitted", &e))?;
