@@ -39,8 +39,16 @@ const CHUNK: u32 = 64;
 const GIFT: u64 = 64;
 /// Entries that are looked at for an old one before the oldest known is taken.
 const PURGE_LOOK: usize = 64;
+/// Attempts to get an entry of another slab.
+const SEIZE_TRIES: usize = 4;
 /// Entries that are passed to find one's place by age.
 const SORT_LOOK: usize = 64;
+
+/// A record to fill. One that is not our own stays in its owner's list.
+struct Room {
+    rec: u32,
+    own: bool,
+}
 
 impl Writer {
     /// Own a slab of the table. `process` and `thread` name the owner, for [`Writer::adopt`] in others.
@@ -59,10 +67,15 @@ impl Writer {
     /// Take some records at once, or ask for some, so that this thread need not wait when the pool is dry. Not of small
     /// tables: what one thread keeps there, others would miss.
     fn reserve(&self) {
-        let share = self.table.schema().size as usize / (64 * self.table.slabs());
+        let share = self.share();
         if share > 0 && self.get(OWNED) == 0 && !self.take_chunk(share as u64) {
             self.ask();
         }
+    }
+
+    /// Records that this thread may keep for itself; none in small tables.
+    fn share(&self) -> usize {
+        self.table.schema().size as usize / (64 * self.table.slabs())
     }
 
     /// The table.
@@ -90,11 +103,11 @@ impl Writer {
     /// with `nopurge` of any, or of others' entries that are not handed over yet.
     pub fn get_or_insert(&self, key: Key<'_>, now: Mono) -> Option<Entry<'_>> {
         let t = &*self.table;
-        if self.get(WANTED) != 0 {
+        if self.get(WANTED) != 0 && self.share() > 0 {
             self.give(now);
         }
         let bucket = t.bucket(t.hash(key));
-        let mut spare: Option<u32> = None;
+        let mut spare: Option<Room> = None;
         loop {
             let found = t.walk(bucket, Want::Key(key));
             if let Some((rec, meta)) = found.hit {
@@ -110,21 +123,20 @@ impl Writer {
                 }
                 continue;
             }
-            let rec = match spare {
-                Some(rec) => rec,
-                None => {
-                    let rec = self.alloc(now)?;
-                    self.fill(rec, key, now);
-                    spare = Some(rec);
-                    // Making room may have changed the bucket.
-                    continue;
-                }
+            let Some(Room { rec, own }) = spare else {
+                let room = self.alloc(now)?;
+                self.fill(&room, key, now);
+                spare = Some(room);
+                // Making room may have changed the bucket.
+                continue;
             };
             let next = t.w(t.record(rec) + NEXT);
             next.store(Link(next.load(Relaxed)).lead(found.head.record()).0, Relaxed);
             let head = found.head.lead(Some(rec));
             if t.w(bucket).compare_exchange(found.head.0, head.0, AcqRel, Relaxed).is_ok() {
-                self.append(rec, ms(now));
+                if own {
+                    self.append(rec, ms(now));
+                }
                 t.promote(t.record(rec), self.meta(rec));
                 return Some(t.resume_own(rec));
             }
@@ -132,34 +144,52 @@ impl Writer {
     }
 
     /// Write a new entry into a free record. The link's count moves on, its mark goes.
-    fn fill(&self, rec: u32, key: Key<'_>, now: Mono) {
+    fn fill(&self, room: &Room, key: Key<'_>, now: Mono) {
         let t = &*self.table;
-        let base = t.record(rec);
-        let meta = Meta(self.meta(rec).next(State::Building).0 | Meta::one(t.process()));
-        // Release: whoever sees this also sees that the record is out of the index. (Without, a walk that began before
-        // could take it for a linked one.)
-        t.w(base + META).store(meta.0, Release);
+        let base = t.record(room.rec);
+        if room.own {
+            // Release: whoever sees this also sees that the record is out of the index. (Without, a walk that began
+            // before could take it for a linked one.)
+            self.set_meta(room.rec, self.building(self.meta(room.rec)));
+        }
         // Whoever sees any of what follows sees the new version as well.
         fence(Release);
         key.store(t.ws(base + KEY, t.key_words()));
         for w in t.ws(base + KEY + t.key_words(), t.record_words() - KEY - t.key_words()) {
             w.store(0, Relaxed);
         }
-        t.w(base + TOUCHED).store(Touched::new(now.0 / NS_PER_MS, self.slab).0, Relaxed);
-        let stamp = u64::from(ms(now));
-        t.w(base + STAMPS).store((stamp << 32) | stamp, Relaxed);
+        // The owner may be changing. The closure always gives a value.
+        let at = |old| Some(Touched(old).at(now.0 / NS_PER_MS).0);
+        let _ = t.w(base + TOUCHED).fetch_update(Relaxed, Relaxed, at);
     }
 
-    fn put_back(&self, spare: Option<u32>) {
-        if let Some(rec) = spare {
-            self.free(rec);
+    /// The next incarnation, in use by this thread.
+    fn building(&self, of: Meta) -> Meta {
+        Meta(of.next(State::Building).0 | Meta::one(self.table.process()))
+    }
+
+    fn put_back(&self, spare: Option<Room>) {
+        match spare {
+            Some(Room { rec, own: true }) => self.free(rec),
+            Some(Room { rec, own: false }) => {
+                self.set_meta(rec, self.meta(rec).next(State::Dead));
+                self.table.count_dead(rec, 1);
+            }
+            None => (),
         }
     }
 
-    /// A record to fill: a free one, one of the pool, else the oldest entry's.
-    fn alloc(&self, now: Mono) -> Option<u32> {
+    /// A record to fill: a free one, one of the pool, else the oldest entry's, else one of another slab.
+    fn alloc(&self, now: Mono) -> Option<Room> {
+        let own = self.alloc_own(now).map(|rec| Room { rec, own: true });
+        own.or_else(|| self.seize(now).map(|rec| Room { rec, own: false }))
+    }
+
+    fn alloc_own(&self, now: Mono) -> Option<u32> {
         self.take_gift();
-        self.give(now);
+        if self.share() > 0 {
+            self.give(now);
+        }
         if let Some(rec) = self.pop_free() {
             return Some(rec);
         }
@@ -178,6 +208,43 @@ impl Writer {
             return self.pop_free();
         }
         self.ask();
+        None
+    }
+
+    /// Remove an entry of another slab, the one that was used least lately of some, to fill its record in place: for a
+    /// thread that has none when it needs one. The record stays in its owner's list by age.
+    fn seize(&self, now: Mono) -> Option<u32> {
+        let t = &*self.table;
+        let end = t.w(H_POOL).load(Acquire).min(u64::from(t.schema().size));
+        let looks = end.min(PURGE_LOOK as u64);
+        let start = if looks < end { (now.0 / 1024) % end } else { 0 };
+        for _ in 0..SEIZE_TRIES {
+            let age = |rec: u32| {
+                let meta = self.meta(rec);
+                match meta.state() {
+                    State::Dead => Some((0, rec, meta)),
+                    State::Live if meta.used() => None,
+                    State::Live if t.expired(rec, now) => Some((0, rec, meta)),
+                    State::Live if !t.schema().nopurge => Some((self.touched(rec), rec, meta)),
+                    _ => None,
+                }
+            };
+            let (_, rec, meta) = (0..looks).filter_map(|i| age(((start + i) % end) as u32)).min_by_key(|c| c.0)?;
+            let dead = meta.with(State::Dead);
+            if meta.is_live() {
+                if !t.kill(rec, meta) {
+                    continue;
+                }
+            } else {
+                t.unlink(rec, dead);
+            }
+            // Its owner may be about to free it.
+            let word = t.w(t.record(rec) + META);
+            if word.compare_exchange(dead.0, self.building(dead).0, AcqRel, Relaxed).is_ok() {
+                t.count_dead(rec, -1);
+                return Some(rec);
+            }
+        }
         None
     }
 
@@ -287,12 +354,34 @@ impl Writer {
         self.set(USED, self.get(USED) - 1);
     }
 
-    /// Free an entry of ours that somebody killed.
-    fn reap(&self, rec: u32, dead: Meta) {
+    /// Free an entry of ours that somebody killed. False when another thread fills it anew already.
+    fn reap(&self, rec: u32, dead: Meta) -> bool {
         self.table.unlink(rec, dead);
+        if !self.set_free(rec, dead) {
+            return false;
+        }
         self.detach(rec);
         self.table.w(self.table.slab(self.slab) + ZOMBIES).fetch_sub(1, Relaxed);
-        self.free(rec);
+        self.push_free(rec);
+        true
+    }
+
+    /// Free, unless it changed.
+    fn set_free(&self, rec: u32, from: Meta) -> bool {
+        let word = self.table.w(self.table.record(rec) + META);
+        word.compare_exchange(from.0, from.next(State::Free).0, AcqRel, Relaxed).is_ok()
+    }
+
+    /// What a process that is gone was filling in place: an entry, if it came into the index, else dead.
+    fn settle_abandoned(&self, rec: u32, meta: Meta) {
+        let t = &*self.table;
+        if t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some() {
+            return;
+        }
+        let word = t.w(t.record(rec) + META);
+        if word.compare_exchange(meta.0, meta.with(State::Dead).0, AcqRel, Relaxed).is_ok() {
+            t.count_dead(rec, 1);
+        }
     }
 
     fn touched_ms(&self, rec: u32) -> u32 {
@@ -307,10 +396,13 @@ impl Writer {
     /// Look at the oldest entry: free it when it is dead, when `over` says so, or move it where its last use puts it.
     /// False when it is neither.
     fn settle(&self, rec: u32, over: bool) -> bool {
-        let meta = self.meta(rec);
+        let mut meta = self.meta(rec);
+        if meta.state() == State::Building && !meta.used() {
+            self.settle_abandoned(rec, meta);
+            meta = self.meta(rec);
+        }
         if meta.state() == State::Dead {
-            self.reap(rec, meta);
-            return true;
+            return self.reap(rec, meta);
         }
         if meta.used() {
             // As good as used now; its true place is found when it comes by again.
@@ -320,11 +412,7 @@ impl Writer {
             self.append(rec, stamp);
             return false;
         }
-        if over && self.table.kill(rec, meta) {
-            self.reap(rec, meta.with(State::Dead));
-            return true;
-        }
-        false
+        over && self.table.kill(rec, meta) && self.reap(rec, meta.with(State::Dead))
     }
 
     /// Drop the least recently used entry that is not in use. Uses are noticed here, not when they happen: an entry
@@ -353,7 +441,29 @@ impl Writer {
     pub fn maintain(&self, now: Mono, budget: usize) -> usize {
         self.take_gift();
         self.give(now);
-        self.expire(now, budget)
+        if self.share() > 0 { self.expire(now, budget) } else { self.expire_in_place(now, budget) }
+    }
+
+    /// In a small table: what expired stays a dead one in the list, so that any thread can fill it anew.
+    fn expire_in_place(&self, now: Mono, budget: usize) -> usize {
+        let t = &*self.table;
+        let Some(expire_ms) = t.schema().expire_ms else { return 0 };
+        let mut freed = 0;
+        let mut at = self.oldest();
+        while let Some(rec) = at
+            && freed < budget
+        {
+            at = self.links(rec).1;
+            let meta = self.meta(rec);
+            let queued_for = ms(now).wrapping_sub(self.queued_ms(rec));
+            if meta.is_live() && (u64::from(queued_for) < expire_ms || queued_for > u32::MAX / 2) {
+                break;
+            }
+            if meta.is_live() && !meta.used() && t.expired(rec, now) && t.kill(rec, meta) {
+                freed += 1;
+            }
+        }
+        freed
     }
 
     fn expire(&self, now: Mono, budget: usize) -> usize {
@@ -413,24 +523,28 @@ impl Writer {
         }
         let owned = |s: usize| t.w(t.slab(s) + OWNED).load(Relaxed);
         let richest = (0..t.slabs()).filter(|s| *s != self.slab).max_by_key(|s| owned(*s));
-        if let Some(s) = richest.filter(|s| owned(*s) > 1)
+        if let Some(s) = richest.filter(|s| owned(*s) > 0)
             && t.w(t.slab(s) + WANTED).compare_exchange(0, me, AcqRel, Relaxed).is_ok()
         {
             self.asked.set(Some(s));
         }
     }
 
-    /// Hand over records to a slab that asked: free ones, else the oldest.
+    /// Hand over records to a slab that asked: free ones, else the oldest. In a small table free ones only: whoever
+    /// needs others can fill them in place.
     fn give(&self, now: Mono) {
         let t = &*self.table;
         let Some(to) = (self.get(WANTED) as usize).checked_sub(1) else { return };
         let given = t.w(t.slab(to) + GIVEN);
-        if given.load(Acquire) == 0 && self.get(OWNED) > 1 {
-            self.collect(now);
+        if given.load(Acquire) == 0 && self.get(OWNED) > 0 {
+            let small = self.share() == 0;
+            if !small {
+                self.collect(now);
+            }
             let mut first: Option<u32> = None;
             let mut n = 0;
             for _ in 0..(self.get(OWNED) / 4).clamp(1, GIFT) {
-                let purged = |w: &Writer| !t.schema().nopurge && w.purge();
+                let purged = |w: &Writer| !small && !t.schema().nopurge && w.purge();
                 let Some(rec) = self.pop_free().or_else(|| purged(self).then(|| self.pop_free()).flatten())
                 else {
                     break;
@@ -523,15 +637,25 @@ impl Writer {
             match t.touched(rec).owner() {
                 None => drop(self.mark_own(rec)),
                 Some(s) if taken[s] => self.take_over(rec, &mut entries),
+                Some(s) if s == self.slab => {
+                    let meta = self.meta(rec);
+                    if meta.state() == State::Building && !meta.used() {
+                        self.settle_abandoned(rec, meta);
+                    }
+                }
                 Some(_) => (),
             }
         }
         entries.sort_by_key(|(touched, _)| *touched);
-        for word in [OLDEST, NEWEST, USED] {
+        for word in [OLDEST, NEWEST, USED, ZOMBIES] {
             self.set(word, 0);
         }
         for (touched, rec) in &entries {
             self.append(*rec, *touched as u32);
+            // Others may remove it meanwhile, and say so: then there are less than that, and `collect` finds out.
+            if self.meta(*rec).state() == State::Dead {
+                t.count_dead(*rec, 1);
+            }
         }
         for s in slabs() {
             // A gift that came after all stays for the next owner.
@@ -612,15 +736,14 @@ impl Writer {
         self.set(OWNED, self.get(OWNED) + 1);
         if meta.state() == State::Dead {
             t.unlink(rec, meta);
-            return self.free(rec);
         }
-        if !linked && self.meta(rec).state() != State::Dead {
-            return self.free(rec);
+        // What is in use there is being filled by another thread.
+        let lost = meta.state() == State::Building && !meta.used() && !linked;
+        if (lost || meta.state() == State::Dead) && self.set_free(rec, meta) {
+            return self.push_free(rec);
         }
-        t.promote(base, self.meta(rec));
-        // Others may remove it meanwhile: then we reap it in time.
-        if self.meta(rec).state() == State::Dead {
-            t.w(t.slab(self.slab) + ZOMBIES).fetch_add(1, Relaxed);
+        if linked {
+            t.promote(base, self.meta(rec));
         }
         entries.push((self.touched(rec), rec));
     }

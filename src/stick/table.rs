@@ -166,8 +166,8 @@ impl Table {
     /// Entries in it; those that expired but were not collected yet count.
     pub fn used(&self) -> u32 {
         let of = |s: usize, word: usize| self.w(self.slab(s) + word).load(Relaxed) as i64;
-        let all: i64 = (0..self.slabs).map(|s| of(s, slab::USED) - of(s, slab::ZOMBIES).max(0)).sum();
-        u32::try_from(all.max(0)).unwrap_or(u32::MAX)
+        let live = |s| (of(s, slab::USED) - of(s, slab::ZOMBIES).max(0)).max(0);
+        u32::try_from((0..self.slabs).map(live).sum::<i64>()).unwrap_or(u32::MAX)
     }
 
     /// The entry with that key. Does not count as a use for expiry: see [`Entry::touch`].
@@ -249,11 +249,16 @@ impl Table {
         if self.w(self.record(rec) + META).compare_exchange(meta.0, dead.0, AcqRel, Relaxed).is_err() {
             return false;
         }
-        if let Some(owner) = self.touched(rec).owner() {
-            self.w(self.slab(owner) + slab::ZOMBIES).fetch_add(1, Relaxed);
-        }
+        self.count_dead(rec, 1);
         self.unlink(rec, dead);
         true
+    }
+
+    /// There are that many more dead ones in the list of the record's owner.
+    pub(super) fn count_dead(&self, rec: u32, n: i64) {
+        if let Some(owner) = self.touched(rec).owner() {
+            self.w(self.slab(owner) + slab::ZOMBIES).fetch_add(n as u64, Relaxed);
+        }
     }
 
     /// Use the record, unless it changed since `meta` was read in a way other than its use count.

@@ -165,21 +165,48 @@ fn nopurge_refuses() {
 
 #[test]
 fn the_size_is_shared_by_hand_over() {
-    let t = table(schema(64), 4);
+    let t = table(schema(128), 2);
     let (a, b) = (Writer::claim(&t, 1, 0).unwrap(), Writer::claim(&t, 1, 1).unwrap());
-    for k in 0..64 {
+    for k in 0..127 {
         drop(a.get_or_insert(k.into(), at(u64::from(k))));
     }
-    assert_eq!(t.used(), 64);
-    assert!(b.get_or_insert(100.into(), at(70)).is_none(), "nothing of its own, and the pool is dry");
-    a.maintain(at(71), 1);
-    assert!(b.get_or_insert(100.into(), at(72)).is_some());
-    let left = keys(&t, at(72));
-    assert_eq!(left.first(), Some(&16), "the oldest went: {left:?}");
-    for k in 101..116 {
-        assert!(b.get_or_insert(k.into(), at(73)).is_some());
+    for k in 200..202 {
+        assert!(b.get_or_insert(k.into(), at(130)).is_some());
     }
-    assert_eq!(keys(&t, at(73)).len(), 64);
+    assert_eq!((t.used(), t.get(200.into(), at(130)).is_some()), (128, false), "it has one record");
+    a.maintain(at(131), 1);
+    let left = keys(&t, at(132));
+    assert_eq!(left.first(), Some(&31), "the oldest went: {left:?}");
+    for k in 202..233 {
+        assert!(b.get_or_insert(k.into(), at(133)).is_some());
+    }
+    assert_eq!((keys(&t, at(133)).len(), t.used()), (128, 128));
+}
+
+#[test]
+fn threads_share_a_single_record() {
+    let small = Schema { expire_ms: Some(50), ..schema(1) };
+    let t = table(small.clone(), 2);
+    let (a, b) = (Writer::claim(&t, 1, 0).unwrap(), Writer::claim(&t, 1, 1).unwrap());
+    let gpc0 = small.slot(DataType::Gpc0, 0).unwrap();
+    for round in 0..50u32 {
+        let now = at(u64::from(round) * 100);
+        for (w, k) in [(&a, round), (&b, round + 1), (&b, round + 2), (&a, round)] {
+            let e = w.get_or_insert(k.into(), now).expect("a key that nobody uses goes");
+            assert_eq!(e.add(gpc0, 1, now), 1, "it is a new one");
+            assert!([&a, &b].iter().all(|w| w.get_or_insert((k + 9).into(), now).is_none()), "it is in use");
+            drop(e);
+            assert_eq!((keys(&t, now).as_slice(), t.used()), ([k].as_slice(), 1));
+        }
+        // It expires, and whoever comes first has it.
+        a.maintain(at(u64::from(round) * 100 + 60), 4);
+        b.maintain(at(u64::from(round) * 100 + 60), 4);
+        assert_eq!(t.used(), 0);
+    }
+    let t = table(Schema { nopurge: true, ..small }, 2);
+    let (a, b) = (Writer::claim(&t, 1, 0).unwrap(), Writer::claim(&t, 1, 1).unwrap());
+    assert!(a.get_or_insert(1.into(), at(0)).is_some() && b.get_or_insert(2.into(), at(49)).is_none());
+    assert!(b.get_or_insert(2.into(), at(50)).is_some() && a.get_or_insert(1.into(), at(51)).is_none());
 }
 
 #[test]
@@ -410,6 +437,53 @@ fn a_killed_writer_leaves_nothing_behind() {
         assert!(Writer::claim(&t, 77, 1).is_some(), "the dead one's slab is free");
         if !died {
             assert!(killed > 300, "the test kills at {killed} places only");
+            return;
+        }
+    }
+    panic!("the run never came to its end");
+}
+
+/// A writer that has no records dies at each single access while it fills those of another process.
+#[test]
+fn a_killed_borrower_leaves_nothing_behind() {
+    let gpc0 = schema(4).slot(DataType::Gpc0, 0).unwrap();
+    let conf = || Schema { expire_ms: Some(1000), ..schema(4) };
+    for (killed, fuel) in (1..9000).enumerate() {
+        let t = table(conf(), 2);
+        let theirs = Table::open(t.fd().try_clone_to_owned().unwrap(), conf(), 2, 66).unwrap();
+        let w = Writer::claim(&Arc::new(theirs), 66, 0).unwrap();
+        let heir = Writer::claim(&t, 77, 0).unwrap();
+        let kept = heir.get_or_insert(50.into(), at(0)).unwrap();
+        for k in 51..54 {
+            drop(heir.get_or_insert(k.into(), at(0)).unwrap());
+        }
+        FUEL.set(fuel);
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            for i in 0..5u32 {
+                let now = at(u64::from(i) + 1);
+                w.get_or_insert(i.into(), now).expect("others' entries go").add(gpc0, u64::from(i) + 1, now);
+            }
+        }))
+        .is_err();
+        FUEL.set(u64::MAX);
+        std::mem::forget(w);
+        if fuel % 2 == 0 {
+            heir.maintain(at(5), 4);
+            let _ = heir.get_or_insert(51.into(), at(5));
+        }
+        heir.adopt(|process| process == 66);
+        let all = keys(&t, at(5));
+        assert_eq!(t.used() as usize, all.len(), "after {fuel}");
+        assert!(all.windows(2).all(|k| k[0] < k[1]), "twice after {fuel}: {all:?}");
+        for k in all.iter().filter(|k| **k < 50) {
+            let v = t.read((*k).into(), gpc0, at(5)).expect("what is listed is found");
+            assert!(v == 0 || v == u64::from(*k) + 1, "after {fuel}");
+        }
+        drop(kept);
+        let all: Vec<_> = (100..104).filter_map(|k: u32| heir.get_or_insert(k.into(), at(9))).collect();
+        assert_eq!(all.len(), 4, "after {fuel}");
+        if !died {
+            assert!(killed > 200, "the test kills at {killed} places only");
             return;
         }
     }
