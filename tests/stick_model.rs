@@ -304,8 +304,9 @@ fn a_record_filled_in_place_is_looked_up_and_removed() {
         a.get_or_insert(1.into(), NOW).expect("there is room").set(slot, 10, NOW);
         let t2 = t.clone();
         let other = thread::spawn(move || {
-            let e = b.get_or_insert(2.into(), later(1));
-            e.map(|e| e.set(slot, 20, NOW));
+            if let Some(e) = b.get_or_insert(2.into(), later(1)) {
+                e.set(slot, 20, NOW);
+            }
         });
         let seen = (t.read(1.into(), slot, NOW), t.read(2.into(), slot, NOW));
         assert!(matches!(seen.0, None | Some(10)) && matches!(seen.1, None | Some(0 | 20)), "{seen:?}");

@@ -229,7 +229,8 @@ impl Writer {
                     _ => None,
                 }
             };
-            let (_, rec, meta) = (0..looks).filter_map(|i| age(((start + i) % end) as u32)).min_by_key(|c| c.0)?;
+            let (_, rec, meta) =
+                (0..looks).filter_map(|i| age(((start + i) % end) as u32)).min_by_key(|c| c.0)?;
             let dead = meta.with(State::Dead);
             if meta.is_live() {
                 if !t.kill(rec, meta) {
