@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -71,6 +71,19 @@ impl Socket {
             }
             None => Err(self),
         }
+    }
+
+    /// Stops receiving, cancels what waits for readiness, and waits for what is being sent: ready when the kernel has
+    /// nothing of ours in flight on the connection. What was received until then is queued: take it with `try_recv`.
+    /// `resume_recv` ends it.
+    pub fn poll_quiet(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        with_io(|io| io.poll_quiet(self.slot, current_task()))
+    }
+
+    /// Shows the descriptor, to hand the connection to another process while it is quiet (`poll_quiet`). The connection
+    /// lives on there when this socket is dropped.
+    pub fn lend<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        system::lend(self.fd(), f)
     }
 
     fn fd(&self) -> i32 {

@@ -9,6 +9,8 @@ use super::*;
 use crate::runtime::sim::Faults;
 use crate::runtime::{self, Builder, Config, now, sleep, spawn, stats, timeout_at};
 
+mod quiet;
+
 fn local() -> SockAddr {
     SockAddr::Ip("127.0.0.1:0".parse().unwrap())
 }

@@ -60,6 +60,8 @@ pub(crate) mod flag {
     pub(crate) const STARVED: u16 = 1 << 13;
     /// Dropped by its owner; goes with the last completion.
     pub(crate) const CLOSED: u16 = 1 << 14;
+    /// Everything was cancelled: whoever waits is told when nothing is in flight any more.
+    pub(crate) const QUIET: u16 = 1 << 15;
 }
 
 /// One socket. `size_of` is what an idle connection costs here.
@@ -303,7 +305,24 @@ impl Io {
     }
 
     pub(crate) fn resume(&mut self, slot: u32) {
-        self.sock(slot).flags &= !(flag::PAUSED | flag::READABLE);
+        self.sock(slot).flags &= !(flag::PAUSED | flag::READABLE | flag::QUIET);
+    }
+
+    /// Pauses receiving, cancels the polls, lets the sends go out: ready when the kernel has nothing of ours.
+    pub(crate) fn poll_quiet(&mut self, slot: u32, task: TaskId) -> Poll<()> {
+        let sock = self.sock(slot);
+        let asked = sock.has(flag::QUIET);
+        sock.flags |= flag::PAUSED | flag::QUIET;
+        if sock.inflight == 0 && sock.send_bytes == 0 {
+            return Poll::Ready(());
+        }
+        (sock.recv_task, sock.send_task, sock.hup_task) = (task, task, TaskId::NONE);
+        sock.low_water = 0;
+        if !asked {
+            self.cancel_recv(slot);
+            self.cancel_polls(slot);
+        }
+        Poll::Pending
     }
 
     // ---- readiness and splice
@@ -524,6 +543,11 @@ impl Io {
             self.driver.cancel(sock.send_key);
         }
         self.cancel_recv(slot);
+        self.cancel_polls(slot);
+    }
+
+    fn cancel_polls(&mut self, slot: u32) {
+        let flags = self.socks[slot as usize].flags;
         for (armed, kind) in [
             (flag::POLL_IN, Kind::Readable),
             (flag::POLL_OUT, Kind::Writable),
@@ -599,8 +623,12 @@ impl Io {
         }
         let sock = &mut self.socks[slot as usize];
         sock.inflight -= 1;
-        if sock.inflight == 0 && sock.has(flag::CLOSED) {
-            self.socks.remove(slot as usize);
+        if sock.inflight == 0 && sock.has(flag::CLOSED | flag::QUIET) {
+            if sock.has(flag::CLOSED) {
+                self.socks.remove(slot as usize);
+            } else {
+                exec.wake(std::mem::replace(&mut sock.recv_task, TaskId::NONE));
+            }
         }
     }
 

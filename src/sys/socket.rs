@@ -1,7 +1,7 @@
 //! System calls on sockets.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::addr::{RawAddr, SockAddr};
@@ -84,6 +84,12 @@ pub fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: callers pass a descriptor that a completed accept or socket call has just returned, or that they owned
     // as a number; nobody else owns it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Shows a descriptor of the ring's for the time of a call.
+pub fn lend<R>(fd: RawFd, f: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+    // SAFETY: callers own the descriptor as a number, and it stays open during the call: they are borrowed for it.
+    f(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Another descriptor for the same socket, close-on-exec.
