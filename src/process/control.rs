@@ -12,6 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
+use super::handover::{self, Receivers};
 use super::link::ToWorker;
 use super::{messages, worker};
 use crate::base::time::{Mono, Wall};
@@ -98,10 +99,18 @@ pub struct Control {
     pub admin: Arc<cli::Context>,
     /// The channel to the master.
     pub link: Option<Arc<Channel>>,
-    /// The process that served before this one, until it has ended.
-    pub predecessor: Option<(i32, Channel)>,
-    /// The process that serves instead of this one now.
-    pub successor: Option<(i32, Channel)>,
+    /// Take the connections of the processes that served before this one.
+    pub receivers: Option<Arc<Receivers>>,
+    /// The channel to the process that serves instead of this one now.
+    pub successor: Option<Successor>,
+}
+
+/// The process that serves instead of this one.
+pub enum Successor {
+    /// It was told of.
+    Known(Channel),
+    /// Connections go there.
+    Served,
 }
 
 /// Time that threads have to close everything before the process exits all the same.
@@ -172,8 +181,10 @@ impl Control {
                 // `grace` leaves others time to notice that this process goes; a successor takes over at once.
                 if listening && (self.successor.is_some() || now >= since + self.grace) {
                     listening = false;
-                    self.post(worker::stop);
+                    self.stop_serving();
                     self.say_stopped();
+                } else if !listening && matches!(self.successor, Some(Successor::Known(_))) {
+                    self.stop_serving();
                 }
                 if self.joins.iter().all(JoinHandle::is_finished) {
                     return self.finish();
@@ -202,6 +213,20 @@ impl Control {
         }
     }
 
+    /// No more connections are accepted; those that are there end here, or go to the successor.
+    fn stop_serving(&mut self) {
+        let receivers = self.receivers.take();
+        match self.successor.replace(Successor::Served) {
+            Some(Successor::Known(channel)) => {
+                handover::give(channel, self.shared.clone(), self.handles.clone(), receivers);
+            }
+            other => {
+                self.successor = other;
+                handover::stop_alone(&self.handles, receivers.as_deref());
+            }
+        }
+    }
+
     /// What the master says. False: it is gone, and with it everybody who could start a successor.
     fn hear_master(&mut self) -> bool {
         let Some(link) = &self.link else { return true };
@@ -219,10 +244,11 @@ impl Control {
 
     fn obey(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Successor(pid, fd) => self.successor = Some((pid, Channel::from_fd(fd))),
-            ToWorker::Gone(pid) => {
-                self.predecessor.take_if(|(predecessor, _)| *predecessor == pid);
+            ToWorker::Successor(_, fd) => {
+                self.successor.get_or_insert(Successor::Known(Channel::from_fd(fd)));
             }
+            // The end of its channel has said so.
+            ToWorker::Gone(_) => {}
             ToWorker::Cli(level, fd) => match cli::Level::parse(&level) {
                 Some(level) => {
                     let admin = self.admin.clone();

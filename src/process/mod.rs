@@ -11,6 +11,7 @@ mod capabilities;
 mod control;
 mod daemon;
 mod demo;
+mod handover;
 pub mod inherit;
 pub mod keys;
 mod limits;

@@ -13,9 +13,10 @@ use nix::unistd::Pid;
 use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
+use super::handover::Receivers;
 use super::inherit::Inherited;
 use super::load::Ready;
-use super::worker::{self, Load, Peers, Start};
+use super::worker::{self, Arrivals, Load, Peers, Start};
 use super::{daemon, limits, messages, privileges, version};
 use crate::acl::PatternLists;
 use crate::cli;
@@ -196,6 +197,9 @@ fn launch(
     let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
     let dealers = Arc::new(AtomicUsize::new(dealers));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
+    // No thread ends before there is something that takes connections over.
+    let arrivals = || Arrivals::new(handles.clone(), dealers.clone(), loads.clone(), shared.clone());
+    let predecessor = inherited.predecessor.take().map(|(_, channel)| (channel, arrivals()));
     let prepared =
         crate::peers::prepare(&shared.snapshot.peers, &shared.snapshot.tables, &shared.stick, facts.threads);
     let mut peers = Some(Peers { sections: prepared, listeners: sockets.peers });
@@ -217,6 +221,7 @@ fn launch(
         };
         joins.push(spawn(builder, start, cpus).map_err(|e| one(format!("cannot start a thread: {e}")))?);
     }
+    let receivers = predecessor.map(|(channel, arrivals)| Receivers::take_all(channel, &shared, arrivals));
     Ok(Control {
         shared,
         handles,
@@ -225,7 +230,7 @@ fn launch(
         grace: global.process.grace,
         admin: context,
         link: inherited.link.clone(),
-        predecessor: inherited.predecessor.take(),
+        receivers: receivers.transpose().map_err(|e| one(format!("cannot take connections over: {e}")))?,
         successor: None,
     })
 }

@@ -17,6 +17,7 @@ use crate::net::{Listener, SockAddr, Socket};
 use crate::proxy::live::FrontendMode;
 use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
+use crate::stream::handover::{self, Arrival, Successor};
 use crate::stream::termination::Cause;
 use crate::stream::{self, Shared, Worker};
 use crate::{cli, peers};
@@ -95,9 +96,78 @@ impl Local {
     /// The thread with the fewest connections; this one unless another has less to do, so that clients who come
     /// one after the other find the server connections that they left.
     fn least_loaded(&self) -> usize {
-        let own = runtime::thread_index();
-        let load = |i: usize| self.loads[i].0.load(Relaxed);
-        (0..self.threads.len()).fold(own, |best, i| if load(i) < load(best) { i } else { best })
+        least_loaded(&self.loads, runtime::thread_index())
+    }
+
+    fn stop(&self) {
+        self.stopping.set(true);
+        peers::stop();
+        self.changed.notify_all();
+    }
+}
+
+fn least_loaded(loads: &[Load], preferred: usize) -> usize {
+    let load = |i: usize| loads[i].0.load(Relaxed);
+    (0..loads.len()).fold(preferred, |best, i| if load(i) < load(best) { i } else { best })
+}
+
+/// The way for connections of a predecessor to the threads. No thread ends as long as this lives.
+pub struct Arrivals {
+    threads: Vec<ThreadHandle>,
+    dealers: Arc<AtomicUsize>,
+    loads: Arc<[Load]>,
+    shared: Arc<Shared>,
+}
+
+impl Arrivals {
+    /// Made before the threads are started.
+    pub fn new(
+        threads: Vec<ThreadHandle>,
+        dealers: Arc<AtomicUsize>,
+        loads: Arc<[Load]>,
+        shared: Arc<Shared>,
+    ) -> Arrivals {
+        dealers.fetch_add(1, SeqCst);
+        Arrivals { threads, dealers, loads, shared }
+    }
+
+    /// The process has as many connections as it may have, counting those on their way to a thread.
+    pub fn are_full(&self) -> bool {
+        let configured = u32::try_from(self.shared.settings.maxconn).unwrap_or(u32::MAX);
+        let limit = self.shared.live.process.maxconn.get(configured) as usize;
+        limit > 0 && self.loads.iter().map(|l| l.0.load(Relaxed)).sum::<usize>() >= limit
+    }
+
+    /// Gives a connection to the thread that has the fewest.
+    pub fn post(&self, arrival: Arrival) {
+        let thread = least_loaded(&self.loads, 0);
+        self.loads[thread].0.fetch_add(1, Relaxed);
+        self.threads[thread].post(Box::new(move || with_local(move |local| go_on(local, arrival))));
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.dealers.fetch_sub(1, SeqCst);
+        for thread in &self.threads {
+            thread.post(Box::new(look_again));
+        }
+    }
+}
+
+/// A predecessor's connection goes on here.
+fn go_on(local: &Rc<Local>, arrival: Arrival) {
+    let session = Session { local: local.clone() };
+    match handover::adopt(local.worker.clone(), arrival) {
+        Ok(served) => {
+            runtime::spawn(async move {
+                served.await;
+                drop(session);
+            });
+        }
+        Err(error) => {
+            super::messages::warning(&format!("a connection of the predecessor was closed: {error}"))
+        }
     }
 }
 
@@ -123,10 +193,16 @@ pub fn when_started(f: impl FnOnce() + 'static) {
 /// Stop accepting on this thread; it ends when its last connection does.
 pub fn stop() {
     with_local(|local| {
-        local.stopping.set(true);
         local.worker.stop();
-        peers::stop();
-        local.changed.notify_all();
+        local.stop();
+    });
+}
+
+/// The same, and connections that carry nothing go to the successor.
+pub fn stop_for(successor: Arc<Successor>) {
+    with_local(|local| {
+        local.worker.stop_for(successor);
+        local.stop();
     });
 }
 

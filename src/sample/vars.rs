@@ -195,6 +195,16 @@ impl VarStore {
         }
     }
 
+    /// Everything that is set, by the hash of its name.
+    pub fn all(&self) -> Vec<(u64, Value)> {
+        self.inner.borrow().iter().filter(|(_, set, _)| *set).map(|(h, _, v)| (*h, v.clone())).collect()
+    }
+
+    /// What another store had.
+    pub fn from_all(all: Vec<(u64, Value)>) -> VarStore {
+        VarStore { inner: RefCell::new(all.into_iter().map(|(h, v)| (h, true, v)).collect()) }
+    }
+
     /// Unset all; the memory of the values stays for the next request.
     pub fn clear(&self) {
         for (_, set, _) in self.inner.borrow_mut().iter_mut() {

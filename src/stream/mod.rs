@@ -7,6 +7,7 @@
 //! ```
 //! [`serve_client`] is the whole life of a client connection. A connection keeps the view that it began with.
 
+pub mod handover;
 pub mod relay;
 pub mod termination;
 
@@ -112,6 +113,7 @@ fn admitted(s: &mut Session) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Mono;
     use crate::net::RecvBuf;
 
     fn size1<A, F>(_: impl FnOnce(A) -> F) -> usize {
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         let idle = size1(serve);
-        let exchange = size2(|s: &'static mut Session, b: RecvBuf| http::exchange::run(s, b));
+        let exchange = size2(|s: &'static mut Session, b: RecvBuf| http::exchange::run(s, b, Mono(0)));
         let tcp = size1(|s: &'static mut Session| tcp::serve(s));
         let state = std::mem::size_of::<state::Exchange>();
         println!("idle {idle} exchange {exchange} tcp {tcp} state {state} session {}", size_of::<Session>());

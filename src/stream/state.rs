@@ -53,36 +53,49 @@ pub(super) struct Session {
     pub tracks: Vec<Track>,
     /// The connection is to be closed with a reset.
     pub reset: bool,
+    /// The successor did not take it: it ends here.
+    pub stays: bool,
     _presence: Presence,
 }
 
 impl Session {
     /// A session that counts as a connection of process, frontend and listener until it is dropped.
     pub fn new(worker: Rc<Worker>, listener: ListenerId, client: Socket, peer: &net::SockAddr) -> Session {
+        let s = Session::inherited(worker, listener, client, peer.ip());
+        let c = s.view.counters();
+        c.process.connections.inc();
+        let (fe, li) = (&c.frontends[s.frontend.index()], &c.listeners[listener.index()]);
+        fe.connections.inc();
+        fe.sessions.inc();
+        li.connections.inc();
+        li.sessions.inc();
+        if let Some(k) = keepalive(&s.view.proxy(s.frontend).conn.client_keep_alive) {
+            // Without probes the connection works all the same.
+            let _ = s.client.set_keepalive(&k);
+        }
+        s
+    }
+
+    /// The same for a connection that another process has counted as a new one.
+    pub fn inherited(
+        worker: Rc<Worker>,
+        listener: ListenerId,
+        client: Socket,
+        src: Option<SocketAddr>,
+    ) -> Session {
         let view = worker.view();
         let frontend = view.shared.snapshot.listener(listener).proxy;
         let live = &view.shared.live;
         live.process.connections.inc();
         live.frontend(frontend).sessions.inc();
         live.listener(listener).sessions.inc();
-        let c = view.counters();
-        c.process.connections.inc();
-        let (fe, li) = (&c.frontends[frontend.index()], &c.listeners[listener.index()]);
-        fe.connections.inc();
-        fe.sessions.inc();
-        li.connections.inc();
-        li.sessions.inc();
-        if let Some(k) = keepalive(&view.proxy(frontend).conn.client_keep_alive) {
-            // Without probes the connection works all the same.
-            let _ = client.set_keepalive(&k);
-        }
         Session {
-            src: peer.ip(),
+            src,
             dst: OnceCell::new(),
             start: now(),
             start_wall: wall(),
             vars: VarStore::new(),
-            timer: Alarm::new(listener, frontend, peer.ip()),
+            timer: Alarm::new(listener, frontend, src),
             exchanges: 0,
             sent: 0,
             own: None,
@@ -90,6 +103,7 @@ impl Session {
             tcp_http: None,
             tracks: Vec::new(),
             reset: view.proxy(frontend).conn.nolinger,
+            stays: false,
             _presence: Presence { worker: worker.clone(), view: view.clone(), listener, frontend },
             worker,
             view,
@@ -116,6 +130,26 @@ impl Session {
     /// `set-dst`.
     pub fn set_dst(&mut self, addr: SocketAddr) {
         self.dst = OnceCell::from(Some(addr));
+    }
+
+    /// Our address, if it was asked for or set.
+    pub fn known_dst(&self) -> Option<Option<SocketAddr>> {
+        self.dst.get().copied()
+    }
+
+    /// What [`Session::known_dst`] said in another process.
+    pub fn set_known_dst(&mut self, dst: Option<Option<SocketAddr>>) {
+        self.dst = dst.map_or_else(OnceCell::new, OnceCell::from);
+    }
+
+    /// The process stops, and another one takes this client between two requests.
+    pub fn moves(&self) -> bool {
+        !self.stays && self.worker.hands_over(self.listener)
+    }
+
+    /// The process stops, and nobody takes this client: it is closed after its response.
+    pub fn must_close(&self) -> bool {
+        self.worker.is_stopping() && !self.moves()
     }
 
     /// True for a client on a Unix socket.

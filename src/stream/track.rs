@@ -89,6 +89,26 @@ impl Track {
         Some(Track { sc, table, entry: Some(entry.keep()), view: view.clone() })
     }
 
+    /// Goes on with what another process has begun to track: counted there, in use here.
+    pub fn resume(view: &Rc<View>, sc: usize, table: &str, key: &[u8]) -> Option<Track> {
+        let table = view.shared.stick.find(table)?;
+        let writer = view.tables.get(table)?;
+        let now = now();
+        let entry = writer.get_or_insert(writer.table().schema().key.key(key), now)?;
+        if let Some(slot) = view.shared.slots[table.index()].conn_cur {
+            entry.add(slot, 1, now);
+        }
+        entry.touch(now);
+        Some(Track { sc, table, entry: Some(entry.keep()), view: view.clone() })
+    }
+
+    /// Stick counter, table and key, for another process.
+    pub fn place(&self) -> Option<(usize, &str, Vec<u8>)> {
+        let table = self.view.tables.get(self.table)?.table();
+        let key = table.kept(self.entry.as_ref()?).key().to_vec();
+        Some((self.sc, &self.view.shared.snapshot.table(self.table).name, key))
+    }
+
     fn with(&self, f: impl FnOnce(&Entry<'_>, &Slots, Mono)) {
         let (Some(writer), Some(id)) = (self.view.tables.get(self.table), &self.entry) else { return };
         f(&writer.table().kept(id), &self.view.shared.slots[self.table.index()], now());

@@ -18,6 +18,7 @@ use crate::runtime::Notify;
 use crate::sample::WantsServerRtt;
 use crate::stick::{SrvKey, Tables, Writers, set_writers, use_ring};
 
+use super::handover::{Heir, Successor};
 use super::pool::Pools;
 use super::server_keys::{self, ServerKeys};
 use super::shut::Shuts;
@@ -289,6 +290,8 @@ pub struct Worker {
     stopping: Cell<bool>,
     /// Woken when the thread begins to stop.
     pub(super) stop: Notify,
+    /// Who takes the connections of a stopping thread.
+    heir: RefCell<Option<Rc<Heir>>>,
 }
 
 impl Worker {
@@ -303,6 +306,7 @@ impl Worker {
             shuts: Shuts::default(),
             stopping: Cell::new(false),
             stop: Notify::new(),
+            heir: RefCell::new(None),
         })
     }
 
@@ -335,6 +339,21 @@ impl Worker {
     pub fn stop(&self) {
         self.stopping.set(true);
         self.stop.notify_all();
+    }
+
+    /// The process stops, and another one takes the connections that carry nothing.
+    pub fn stop_for(&self, successor: Arc<Successor>) {
+        *self.heir.borrow_mut() = Some(Rc::new(Heir::new(successor)));
+        self.stop();
+    }
+
+    pub(super) fn heir(&self) -> Option<Rc<Heir>> {
+        self.heir.borrow().clone()
+    }
+
+    /// Whether the process stops, and another one takes the clients of this listener.
+    pub(super) fn hands_over(&self, listener: ListenerId) -> bool {
+        self.stopping.get() && self.heir.borrow().as_ref().is_some_and(|h| h.takes(listener))
     }
 
     /// End this thread's sessions on a server, with that cause in their log lines.

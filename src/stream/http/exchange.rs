@@ -1,5 +1,6 @@
 //! One request and its response.
 
+use crate::base::time::Mono;
 use crate::net::RecvBuf;
 use crate::runtime::{now, wall};
 
@@ -10,12 +11,18 @@ use super::super::worker::View;
 use super::keepalive::Silence;
 use super::{Next, answers, request, talk};
 
-/// Serves the request that begins with `first`, logs it, and says what becomes of the connection.
-pub(in crate::stream) async fn run(s: &mut Session, first: RecvBuf) -> Next {
+/// Serves the request that begins with `first`, received at `at`, logs it, and says what becomes of the connection.
+pub(in crate::stream) async fn run(s: &mut Session, first: RecvBuf, at: Mono) -> Next {
     let view = s.view.clone();
     let mut st = Stream::begin(s);
-    st.x.times.first_byte = Some(now());
+    st.x.times.first_byte = Some(at);
     let next = drive(&view, &mut st, first).await;
+    if matches!(next, Next::Leave(_)) {
+        // It begins anew in another process.
+        st.end();
+        s.exchanges -= 1;
+        return next;
+    }
     logging::finish(&view, &mut st);
     st.end();
     s.start = now();
@@ -67,7 +74,7 @@ pub(in crate::stream) fn no_request(view: &View, st: &mut Stream<'_>, why: Silen
     }
     let (cause, status) = match why {
         Silence::TimedOut => (Cause::ClientTimeout, 408),
-        Silence::Closed | Silence::Broken => (Cause::Client, 400),
+        Silence::Closed | Silence::Broken | Silence::Leaving => (Cause::Client, 400),
     };
     st.note(cause, Phase::Request);
     if why == Silence::Broken {

@@ -10,6 +10,7 @@ use crate::base::time::Mono;
 use crate::net::RecvBuf;
 use crate::runtime::{self, now, wall};
 
+use super::super::handover::{self, Left};
 use super::super::state::{Session, after};
 use super::super::wait::until;
 use super::{Next, exchange};
@@ -37,40 +38,77 @@ pub(in crate::stream) enum Silence {
     Broken,
     /// The timeout struck.
     TimedOut,
+    /// The process stops, and another one takes the client.
+    Leaving,
 }
 
 /// Serves a client connection to its end.
 pub(in crate::stream) async fn serve(s: &mut Session) {
     loop {
         let first = s.exchanges == 0;
-        let buf = match wait_for_request(s).await {
-            Ok(buf) => buf,
-            Err(silence) => {
-                if first && Box::pin(exchange::silent(s, silence)).await == Next::Linger {
-                    linger(s).await;
-                }
-                return;
-            }
+        let silence = match wait_for_request(s).await {
+            Ok(buf) => match after_exchange(s, buf, now()).await {
+                Then::Again => continue,
+                Then::Over => return,
+                Then::Silent(silence) => silence,
+            },
+            Err(Silence::Leaving) => match Box::pin(handover::leave(s, None)).await {
+                Left::Moved => return,
+                Left::Stays => continue,
+                Left::Silent(silence) => silence,
+            },
+            Err(silence) => silence,
         };
-        if after_exchange(s, buf).await {
-            return;
+        if first && Box::pin(exchange::silent(s, silence)).await == Next::Linger {
+            linger(s).await;
         }
+        return;
     }
 }
 
-/// One exchange, and the close when it was the last one: true then.
-pub(in crate::stream) async fn after_exchange(s: &mut Session, buf: RecvBuf) -> bool {
-    match Box::pin(exchange::run(s, buf)).await {
-        Next::KeepAlive => return false,
+/// Serves a client that another process has begun to serve. `first_byte`: when the request began that is received in
+/// part.
+pub(in crate::stream) async fn go_on(s: &mut Session, first_byte: Option<Mono>) {
+    if let (Some(at), Some(Ok(buf))) = (first_byte, s.client.try_recv())
+        && !buf.is_empty()
+        && !matches!(after_exchange(s, buf, at).await, Then::Again)
+    {
+        return;
+    }
+    serve(s).await;
+}
+
+/// What follows an exchange.
+enum Then {
+    /// Another one.
+    Again,
+    /// The connection is done with.
+    Over,
+    /// There was none: the request was not complete when the process stopped, and never will be.
+    Silent(Silence),
+}
+
+/// One exchange, and the close when it was the last one. `at`: when its first byte was received.
+async fn after_exchange(s: &mut Session, buf: RecvBuf, at: Mono) -> Then {
+    match Box::pin(exchange::run(s, buf, at)).await {
+        Next::KeepAlive => return Then::Again,
         Next::Close => close(s).await,
         Next::Linger => linger(s).await,
         Next::Abort => s.reset = true,
+        Next::Leave(at) => match Box::pin(handover::leave(s, Some(at))).await {
+            Left::Moved => {}
+            Left::Stays => return Then::Again,
+            Left::Silent(silence) => return Then::Silent(silence),
+        },
     }
-    true
+    Then::Over
 }
 
 /// Waits for the first byte of a request.
 async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
+    if s.moves() && s.client.recv_queued() == 0 {
+        return Err(Silence::Leaving);
+    }
     if s.client.send_pending() > PIPELINED_BYTES {
         // It sends requests and does not read the answers, which would pile up here.
         flush(s, PIPELINED_BYTES / 4).await;
@@ -100,13 +138,16 @@ async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
 async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
     let deadline = idle_deadline(s);
     let client = &s.client;
-    let worker = &*s.worker;
+    let (worker, listener, stays) = (&*s.worker, s.listener, s.stays);
     // Only between requests: a new connection is still served when the process stops.
     let between = s.exchanges > 0;
     let mut stop = std::pin::pin!(worker.stop.notified());
     until(&mut s.timer, deadline, |cx| {
         loop {
             match client.poll_recv(cx) {
+                Poll::Pending if !stays && worker.hands_over(listener) => {
+                    return Poll::Ready(Err(Silence::Leaving));
+                }
                 Poll::Pending if between && worker.is_stopping() => return Poll::Ready(Err(Silence::Closed)),
                 Poll::Pending => {
                     let _ = stop.as_mut().poll(cx);
@@ -146,6 +187,12 @@ pub(in crate::stream) async fn close(s: &mut Session) {
     if s.client.recv_queued() > 0 {
         linger(s).await;
     }
+}
+
+/// Waits until everything is sent, or the client takes nothing for too long: false then.
+pub(in crate::stream) async fn settle(s: &mut Session) -> bool {
+    flush(s, 0).await;
+    s.client.send_pending() == 0
 }
 
 /// Waits until no more than `left_over` bytes are to be sent, as long as the client takes something within `timeout

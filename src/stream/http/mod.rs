@@ -10,6 +10,8 @@ pub(super) mod request;
 pub(super) mod response;
 pub(super) mod talk;
 
+use crate::base::time::Mono;
+
 /// What becomes of the client connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -21,4 +23,6 @@ pub(super) enum Next {
     Linger,
     /// It is closed with a reset.
     Abort,
+    /// The process stops, and the request is not complete: another process takes it. With the time of its first byte.
+    Leave(Mono),
 }

@@ -1,5 +1,6 @@
 //! The request: its head, rules, choice of the backend, what the proxy adds to it.
 
+use std::future::Future;
 use std::task::Poll;
 
 use smallvec::SmallVec;
@@ -55,17 +56,33 @@ pub(in crate::stream) async fn read_head(
 /// The slow path: a head that comes in pieces. Gives its length.
 async fn read_more(view: &View, st: &mut Stream<'_>, head: &mut Vec<u8>) -> Result<usize, Next> {
     let t = st.s.request_timeouts(view);
-    let begin = if st.x.first { st.x.times.accept } else { now() };
+    let first_byte = st.x.times.first_byte.unwrap_or(now());
+    let begin = if st.x.first { st.x.times.accept } else { first_byte };
+    let worker = st.s.worker.clone();
+    let (listener, stays) = (st.s.listener, st.s.stays);
+    let mut stop = std::pin::pin!(worker.stop.notified());
     let limit = t.http_request().map_or(crate::base::time::Mono::NEVER, |d| begin + d);
     loop {
         let deadline = limit.min(after(st.client_timeout(view)));
         let client = &st.s.client;
-        let received = until(&mut st.s.timer, deadline, |cx| client.poll_recv(cx)).await;
+        let received = until(&mut st.s.timer, deadline, |cx| match client.poll_recv(cx) {
+            Poll::Pending if !stays && worker.hands_over(listener) => Poll::Ready(None),
+            Poll::Pending => {
+                let _ = stop.as_mut().poll(cx);
+                Poll::Pending
+            }
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+        })
+        .await;
         let silence = match received {
+            Some(None) => {
+                st.s.client.unrecv(RecvBuf::from_vec(std::mem::take(head)));
+                return Err(Next::Leave(first_byte));
+            }
             None => Some(Silence::TimedOut),
-            Some(Err(_)) => Some(Silence::Broken),
-            Some(Ok(buf)) if buf.is_empty() => Some(Silence::Closed),
-            Some(Ok(buf)) => {
+            Some(Some(Err(_))) => Some(Silence::Broken),
+            Some(Some(Ok(buf))) if buf.is_empty() => Some(Silence::Closed),
+            Some(Some(Ok(buf))) => {
                 head.extend_from_slice(&buf);
                 None
             }

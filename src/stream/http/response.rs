@@ -243,7 +243,7 @@ fn keeps_server(view: &View, st: &Stream<'_>, up: &Upload) -> bool {
 
 fn send_head(st: &mut Stream<'_>, framing: BodyLen) -> BodyForm {
     let x = &mut st.x;
-    x.keep_client &= !matches!(framing, BodyLen::UntilClose | BodyLen::Tunnel) && !st.s.worker.is_stopping();
+    x.keep_client &= !matches!(framing, BodyLen::UntilClose | BodyLen::Tunnel) && !st.s.must_close();
     // A rule gave it a status that has no body: what comes all the same must not pass for the next response.
     let bodiless = matches!(x.response.status(), 100..=199 | 204 | 304);
     x.keep_client &= !bodiless || framing.is_empty() || framing == BodyLen::Tunnel;

@@ -1,0 +1,25 @@
+//! More than two generations at the same time.
+
+use std::thread;
+use std::time::Duration;
+
+use super::pair::{Client, Worker, config, has_connections, serve};
+use super::support::{Dir, free_port};
+
+#[test]
+fn the_successor_of_the_successor_takes_what_comes_late() {
+    let (dir, port, server) = (Dir::new(), free_port(), serve());
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("a", port, server, "")), None);
+    let mut client = Client::connect(port);
+    client.write("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n");
+    thread::sleep(Duration::from_millis(50));
+    let middle = old.succeeded_by(&dir, &dir.file("b.cfg", &config("b", port, server, "")));
+    let new = middle.succeeded_by(&dir, &dir.file("c.cfg", &config("c", port, server, "")));
+    middle.ends_well();
+    let (head, _) = client.response().expect("answered");
+    assert!(head.contains("via: a") && !head.contains("connection:"), "{head}");
+    old.ends_well();
+    has_connections(&new, 1);
+    client.write("GET /next HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(client.response().expect("answered").0.contains("via: c"));
+}
