@@ -16,6 +16,8 @@ use crate::runtime::{self, Notify};
 const LINE_MAX: usize = 16 << 10;
 /// Longest payload.
 const PAYLOAD_MAX: usize = 1 << 20;
+/// With so many bytes on their way to a client that does not read, a payload's lines are not prompted for any more.
+const PROMPTS_MAX: usize = 1 << 10;
 /// Answers of one line are gathered up to this many bytes.
 const ANSWERS_MAX: usize = 64 << 10;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
@@ -133,7 +135,8 @@ impl Input {
     async fn payload(&mut self, socket: &Socket, state: &State, mark: &str) -> Read {
         let mut out = String::new();
         loop {
-            if state.mode == Mode::Prompt {
+            // Not waited for: who sends all lines before he reads would wait for us as well.
+            if state.mode == Mode::Prompt && socket.send_pending() < PROMPTS_MAX {
                 socket.send(b"+ ".to_vec());
             }
             match self.line(socket, state.timeout, PAYLOAD_MAX).await {

@@ -1,13 +1,15 @@
 //! What the admin socket changes, traffic obeys: on several threads, with real clients.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::*;
 
 struct Setup {
-    _process: Process,
+    process: Process,
     _web: Process,
     socket: PathBuf,
     front: u16,
@@ -38,8 +40,8 @@ backend carts
         socket.display()
     );
     let process = haring(&config, &[front]);
-    wait_until("the socket listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-    Setup { _process: process, _web: nginx, socket, front, _dir: dir }
+    wait_until("the socket listens", || UnixStream::connect(&socket).is_ok());
+    Setup { process, _web: nginx, socket, front, _dir: dir }
 }
 
 #[test]
@@ -88,5 +90,27 @@ fn no_thread_takes_a_connection_above_the_limits() {
         wait_until("all are served", || answered(&clients) == 12);
         drop(clients);
         wait_until("all are gone", || ask(&s.socket, "show sess") == "\n");
+    }
+}
+
+/// Many short lines of payloads, whose prompts nobody reads.
+#[test]
+fn prompts_do_not_pile_up_for_who_does_not_read() {
+    let s = setup();
+    let before = s.process.memory_kib();
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        let mut session = UnixStream::connect(&s.socket).expect("it listens");
+        session.write_all(b"prompt\nshow info <<END\n").expect("it is read");
+        session.write_all(&b"\n".repeat(1_000_000)).expect("it is read");
+        sessions.push(session);
+    }
+    let grown = s.process.memory_kib().saturating_sub(before);
+    assert!(grown < 60_000, "{grown} KiB more");
+    for session in &mut sessions {
+        session.write_all(b"END\nquit\n").expect("it is read");
+        let mut all = String::new();
+        session.read_to_string(&mut all).expect("text");
+        assert!(all.starts_with("\n> + + ") && all.contains("Uptime:"), "{}", all.len());
     }
 }
