@@ -2,6 +2,8 @@
 //!
 //! `argh` knows neither `-Ws` nor `-sf 1 2` nor `-dKcfg,acl`; [`SPELLINGS`] says for each flag what follows it.
 
+use std::ffi::OsString;
+
 use argh::FromArgs;
 
 /// How a flag takes its value.
@@ -55,8 +57,14 @@ const SPELLINGS: &[Spelling] = &[
     s("-cc", "--condition", Takes::Next, "<condition>", "evaluate a condition: 0 true, 1 false, 2 error"),
     s("-D", "--daemon", Takes::Nothing, "", "go to the background"),
     s("-Ds", "--foreground-service", Takes::Nothing, "", "the old name of -Ws"),
-    s("-W", "--master-worker", Takes::Nothing, "", "master and worker processes: not there yet"),
-    s("-Ws", "--master-worker-notify", Takes::Nothing, "", "the same for Type=notify units: not there yet"),
+    s("-W", "--master-worker", Takes::Nothing, "", "a master process, and workers that it replaces"),
+    s(
+        "-Ws",
+        "--master-worker-notify",
+        Takes::Nothing,
+        "",
+        "the same in the foreground, for Type=notify units",
+    ),
     s("-d", "--debug", Takes::Nothing, "", "stay in the foreground and be verbose"),
     s("-db", "--foreground", Takes::Nothing, "", "stay in the foreground"),
     s("-q", "--quiet", Takes::Nothing, "", "print no messages"),
@@ -105,7 +113,7 @@ const SPELLINGS: &[Spelling] = &[
 ];
 
 /// The parsed command line.
-#[derive(FromArgs, Debug, Default, PartialEq, Eq)]
+#[derive(FromArgs, Clone, Debug, Default, PartialEq, Eq)]
 #[argh(description = "TCP and HTTP load balancer")]
 pub struct Args {
     /// configuration files and directories
@@ -206,6 +214,14 @@ pub struct Args {
     pub usage: bool,
 }
 
+impl Args {
+    /// Nothing is to be run: these ask for a text, or for a check.
+    pub fn only_asks(&self) -> bool {
+        let text = self.usage || self.version || self.build_info || self.version_number;
+        text || self.check || self.condition.is_some()
+    }
+}
+
 /// Parse the arguments after the program's name.
 ///
 /// # Errors
@@ -220,6 +236,40 @@ pub fn parse(args: &[String]) -> Result<Args, String> {
             None => text,
         }
     })
+}
+
+/// Flags that are for the master alone.
+const MASTER_FLAGS: [&str; 9] = ["-W", "-Ws", "-Ds", "-p", "-S", "-sf", "-st", "-C", "-x"];
+
+/// Those of them that the first worker gets as well: whom it replaces.
+const FIRST_FLAGS: [&str; 3] = ["-sf", "-st", "-x"];
+
+/// The arguments of a worker: those of its master without those that are for the master alone.
+pub fn of_worker(args: &[OsString], first: bool) -> Vec<OsString> {
+    let mut out = Vec::with_capacity(args.len());
+    let mut rest = args.iter().peekable();
+    while let Some(arg) = rest.next() {
+        let text = arg.to_string_lossy();
+        if text == "--" {
+            out.push(arg.clone());
+            out.extend(rest.cloned());
+            break;
+        }
+        let mut group = vec![arg.clone()];
+        match find(&text).map(|(spelling, _)| spelling.takes) {
+            Some(Takes::Next) => group.extend(rest.next().cloned()),
+            Some(Takes::List) => {
+                while let Some(value) = rest.next_if(|v| !v.as_encoded_bytes().starts_with(b"-")) {
+                    group.push(value.clone());
+                }
+            }
+            _ => {}
+        }
+        if !MASTER_FLAGS.contains(&&*text) || (first && FIRST_FLAGS.contains(&&*text)) {
+            out.extend(group);
+        }
+    }
+    out
 }
 
 /// HAProxy's spellings to long options.
@@ -337,6 +387,19 @@ mod tests {
         assert_eq!((a.finish.as_slice(), a.quiet), (&[10, 20][..], true));
         assert_eq!(ok("-sf").finish, Vec::<i32>::new());
         assert_eq!(ok("-st 7 -f a").terminate, [7]);
+    }
+
+    #[test]
+    fn a_worker_gets_what_is_not_for_the_master() {
+        let of = |line: &str, first| {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            of_worker(&args, first).join(std::ffi::OsStr::new(" ")).into_string().expect("text")
+        };
+        let line = "-W -D -f a -p pid -sf 1 2 -L node -S /m,level,admin -C /etc -x /s -dKcfg -n 5 -- b -W";
+        assert_eq!(of(line, false), "-D -f a -L node -dKcfg -n 5 -- b -W");
+        assert_eq!(of(line, true), "-D -f a -sf 1 2 -L node -x /s -dKcfg -n 5 -- b -W");
+        assert_eq!(of("-Ws -st -d -f -W", false), "-d -f -W");
+        assert_eq!(of("-Ds -p", false), "");
     }
 
     #[test]

@@ -50,11 +50,6 @@ impl Signals {
         Ok(Signals { fd })
     }
 
-    /// The next signal, if one comes within `wait`.
-    pub fn next(&self, wait: Duration) -> Option<Signal> {
-        self.next_or(wait, None)
-    }
-
     /// The next signal, if one comes within `wait` and before there is something to read from `other`.
     pub fn next_or(&self, wait: Duration, other: Option<BorrowedFd<'_>>) -> Option<Signal> {
         if let Some(signal) = self.read() {
@@ -66,9 +61,16 @@ impl Signals {
         self.read()
     }
 
-    fn read(&self) -> Option<Signal> {
+    /// The next signal, if there is one.
+    pub fn read(&self) -> Option<Signal> {
         let info = self.fd.read_signal().ok()??;
         Signal::try_from(info.ssi_signo as i32).ok()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -21,21 +21,39 @@ pub enum Side {
     Daemon,
 }
 
+fn failed(what: &str, why: &dyn std::fmt::Display) -> String {
+    format!("startup : cannot {what}: {why}")
+}
+
 /// Go to the background: a child in a session of its own, without the terminal. Before any thread was started.
 pub fn detach() -> Result<Side, String> {
-    let failed = |what: &str, why: &dyn std::fmt::Display| format!("startup : cannot {what}: {why}");
-    match crate::sys::process::fork() {
-        Err(error) => return Err(failed("fork", &error)),
-        Ok(Some(child)) => return Ok(Side::Parent(child)),
-        Ok(None) => {}
+    let side = fork()?;
+    if side == Side::Daemon {
+        leave_terminal()?;
     }
-    setsid().map_err(|e| failed("leave the session", &e.desc()))?;
+    Ok(side)
+}
+
+/// A child in a session of its own, that still has the terminal.
+pub fn fork() -> Result<Side, String> {
+    match crate::sys::process::fork() {
+        Err(error) => Err(failed("fork", &error)),
+        Ok(Some(child)) => Ok(Side::Parent(child)),
+        Ok(None) => {
+            setsid().map_err(|e| failed("leave the session", &e.desc()))?;
+            Ok(Side::Daemon)
+        }
+    }
+}
+
+/// Read and write nothing there any more, and say nothing.
+pub fn leave_terminal() -> Result<(), String> {
     let null =
         File::options().read(true).write(true).open("/dev/null").map_err(|e| failed("open /dev/null", &e))?;
     let all = dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null));
     all.map_err(|e| failed("leave the terminal", &e.desc()))?;
     messages::be_quiet();
-    Ok(Side::Daemon)
+    Ok(())
 }
 
 /// The pid file: opened before the jail is entered, written when the final process id is known.

@@ -11,6 +11,14 @@ pub fn hard_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard)
 }
 
+/// Let a master have as many descriptors as it may hold for its workers.
+pub fn raise_soft_limit() {
+    const ENOUGH: u64 = 131_072;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(ENOUGH)), hard);
+    }
+}
+
 /// Compute the limits and ask the kernel for them. A refusal is an error with `strict-limits`, a warning with `no
 /// strict-limits`. When the configuration says neither, a low limit of descriptors lowers `maxconn` with a warning:
 /// a configuration from a larger machine starts here too.

@@ -17,6 +17,7 @@ pub mod keys;
 mod limits;
 pub mod link;
 mod load;
+pub mod master;
 mod messages;
 mod privileges;
 mod report;
@@ -30,6 +31,8 @@ use std::process::ExitCode;
 
 use args::Args;
 use inherit::Inherited;
+
+use crate::config::SectionKind;
 
 /// Entry point of `haring`.
 pub fn main() -> ExitCode {
@@ -57,11 +60,11 @@ fn run(program: &str, args: &Args) -> ExitCode {
     if let Some(condition) = &args.condition {
         return load::condition(condition, args);
     }
-    if let Some(dir) = &args.chdir
-        && let Err(error) = std::env::set_current_dir(dir)
-    {
-        messages::alert(&format!("Could not change to directory {dir} : {error}"));
-        return ExitCode::FAILURE;
+    if let Err(code) = enter_directory(args) {
+        return code;
+    }
+    if let Some(kind) = master_kind(args) {
+        return master::main(args, kind);
     }
     let inherited = match inherited(args) {
         Ok(inherited) => inherited,
@@ -77,13 +80,33 @@ fn run(program: &str, args: &Args) -> ExitCode {
     if args.check {
         return checked(args, &ready);
     }
-    if args.master_worker || args.master_worker_notify {
-        messages::alert(
-            "master-worker mode (-W, -Ws) is not implemented yet: run without it, or use haring-systemd-wrapper.",
+    if inherited.link.is_none() && ready.snapshot.sections.iter().any(|s| s.kind == SectionKind::Program) {
+        messages::warning(
+            "'program' sections have no effect without a master process: see -W and 'master-worker'",
         );
-        return ExitCode::FAILURE;
     }
     start::start(args, ready, inherited)
+}
+
+/// `-C`. A master that has executed itself anew is there already.
+fn enter_directory(args: &Args) -> Result<(), ExitCode> {
+    let Some(dir) = args.chdir.as_ref().filter(|_| !master::is_restored()) else { return Ok(()) };
+    std::env::set_current_dir(dir).map_err(|error| {
+        messages::alert(&format!("Could not change to directory {dir} : {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Whether this is to be a master: not when it only checks, and not when a master has started it.
+fn master_kind(args: &Args) -> Option<master::Kind> {
+    if args.check || std::env::var_os(link::ENV).is_some() {
+        return None;
+    }
+    if args.master_worker_notify || args.foreground_service {
+        return Some(master::Kind::Service);
+    }
+    let plain = args.master_worker || master::conf::Conf::read(args).global.process.master_worker;
+    plain.then_some(master::Kind::Plain)
 }
 
 /// What the process before this one leaves to it, before anything is loaded or opened.

@@ -79,8 +79,10 @@ fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepar
     let needs = needs(&snapshot, &global, &sockets, threads);
     let limits = limits::apply(&global, args, needs).map_err(one)?;
     crate::net::limit_pipes(limits::pipes(&global, &limits));
-    let background = (args.daemon || global.process.daemon)
+    let daemon = (args.daemon || global.process.daemon)
         && !(args.debug || args.foreground || args.foreground_service || global.process.debug);
+    // Under a master, it is the master that goes there.
+    let background = daemon && inherited.link.is_none();
     // What runs in a terminal has no pid file, as in HAProxy: trying a configuration out with -db must not touch
     // that of the service.
     let managed = background || args.foreground_service || args.master_worker || args.master_worker_notify;
@@ -101,6 +103,9 @@ fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepar
     let mut control = launch(snapshot, sockets, demo, &facts, &mut inherited)?;
     control.await_threads()?;
     inherited.ready().map_err(|e| one(format!("startup : the master does not listen: {e}")))?;
+    if daemon && !background {
+        daemon::leave_terminal().map_err(one)?;
+    }
     daemon::signal_old(args);
     Ok(Prepared::Run(Box::new(Running { control, signals })))
 }

@@ -60,6 +60,8 @@ pub struct ProcessConf {
     pub daemon: bool,
     /// `master-worker`.
     pub master_worker: bool,
+    /// `mworker-max-reloads`: reloads that a worker survives.
+    pub max_reloads: u32,
     /// `quiet`.
     pub quiet: bool,
     /// `debug` (1.5): stay in the foreground and talk.
@@ -201,6 +203,7 @@ impl Default for GlobalConf {
                 cpu_map: CpuMap::default(),
                 daemon: false,
                 master_worker: false,
+                max_reloads: 50,
                 quiet: false,
                 debug: false,
                 zero_warning: false,

@@ -114,6 +114,16 @@ pub static KEYWORDS: &[Keyword] = &[
             flag(cx, |g, on| g.process.master_worker = on);
         },
     ),
+    full(
+        "mworker-max-reloads",
+        "mworker-max-reloads <number>",
+        "reloads that a worker survives before it is ended",
+        |cx| {
+            number(cx, "a number of reloads", 0..=i64::from(i32::MAX), |g, n| {
+                g.process.max_reloads = n as u32;
+            });
+        },
+    ),
     full("quiet", "quiet", "print nothing at start but errors", |cx| flag(cx, |g, on| g.process.quiet = on)),
     full("debug", "debug", "stay in the foreground", |cx| flag(cx, |g, on| g.process.debug = on)),
     full("zero-warning", "zero-warning", "any warning is fatal", |cx| {
@@ -246,11 +256,11 @@ pub static WITHOUT_EFFECT: &[Keyword] = &[
     no_effect("noevports", "noevports", NO_POLLER),
     no_effect("nopoll", "nopoll", NO_POLLER),
     no_effect("nosepoll", "nosepoll", NO_POLLER),
-    fixed("insecure-fork-wanted", "[no] insecure-fork-wanted", &["", "no"], "nothing here starts a program"),
-    no_effect(
-        "mworker-max-reloads",
-        "mworker-max-reloads <number>",
-        "old workers end by themselves; see hard-stop-after",
+    fixed(
+        "insecure-fork-wanted",
+        "[no] insecure-fork-wanted",
+        &["", "no"],
+        "the master may start programs anyway",
     ),
     no_effect(
         "tune.pipesize",
@@ -540,12 +550,12 @@ fn account(
 }
 
 /// The machine knows the user. (When it cannot tell, the start will.)
-fn has_user(name: &str) -> bool {
+pub(super) fn has_user(name: &str) -> bool {
     !matches!(nix::unistd::User::from_name(name), Ok(None))
 }
 
 /// The machine knows the group.
-fn has_group(name: &str) -> bool {
+pub(super) fn has_group(name: &str) -> bool {
     !matches!(nix::unistd::Group::from_name(name), Ok(None))
 }
 

@@ -24,6 +24,7 @@ mod ids;
 pub mod keywords;
 mod listener;
 mod options;
+pub mod program;
 pub mod raw;
 mod resolve;
 mod server;

@@ -1,7 +1,7 @@
 //! What a process does to itself: fork, descriptors that it was given by number, dying of a signal.
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
@@ -39,7 +39,7 @@ pub fn duplicate_fd(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Whether a descriptor is closed when this process executes another program.
-pub fn close_on_exec(fd: &OwnedFd, closed: bool) -> io::Result<()> {
+pub fn close_on_exec(fd: impl AsFd, closed: bool) -> io::Result<()> {
     let flags = if closed { nix::fcntl::FdFlag::FD_CLOEXEC } else { nix::fcntl::FdFlag::empty() };
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(flags))?;
     Ok(())
@@ -63,4 +63,28 @@ pub fn set_dumpable() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// The program that the command starts has no signals blocked, though this process has.
+pub fn unblock_signals(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec; one system call, no memory is allocated, no lock is taken.
+    unsafe { command.pre_exec(|| Ok(nix::sys::signal::SigSet::empty().thread_set_mask()?)) };
+}
+
+/// The program that the command starts gets SIGTERM when this process ends, however it ends. To be called by a process
+/// with one thread only: for the kernel the parent is the thread that started it.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = nix::unistd::getpid();
+    let ask = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+        // It may have ended in between.
+        if nix::unistd::getppid() != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec; two system calls, no memory is allocated, no lock is taken.
+    unsafe { command.pre_exec(ask) };
 }

@@ -17,6 +17,7 @@ mod options;
 pub mod peers;
 mod persist;
 mod planned;
+pub mod program;
 mod server;
 mod server_check;
 mod server_option;
@@ -42,6 +43,7 @@ pub static TABLES: &[&[Keyword]] = &[
     errors::KEYWORDS,
     legacy::KEYWORDS,
     peers::KEYWORDS,
+    program::KEYWORDS,
     planned::KEYWORDS,
 ];
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::config::{Diagnostics, Loc, Section, SectionKind};
 
+use super::program::ProgramConf;
 use super::raw::RawErrorSection;
 use super::{Proxy, ProxyId, ServerId, Snapshot};
 
@@ -62,7 +63,18 @@ pub fn resolve(sections: Vec<Section>, diags: &mut Diagnostics) -> Option<Snapsh
     tracking::resolve(&mut cx, &mut snapshot);
     fullconn::compute(&mut snapshot);
     checks::check(&mut cx, &snapshot);
+    check_programs(&mut cx, &snapshot);
     (error_count(diags) == errors_before).then_some(snapshot)
+}
+
+/// A `program` section says what to start.
+fn check_programs(cx: &mut Cx<'_>, snapshot: &Snapshot) {
+    for section in snapshot.sections.iter().filter(|s| s.kind == SectionKind::Program) {
+        if section.get::<ProgramConf>().is_none_or(|conf| conf.command.is_empty()) {
+            let message = format!("program '{}' has no 'command'", section.name);
+            cx.diags.error(section.loc, message).help("command <command> [arguments*]");
+        }
+    }
 }
 
 fn error_count(diags: &Diagnostics) -> usize {

@@ -1,0 +1,100 @@
+//! The descriptors that a master holds for its workers, by key.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::notify::Notify;
+use super::state::Record;
+
+/// Descriptors that are held at most; far more than any configuration needs.
+const HELD_MAX: usize = 65_536;
+
+/// The store.
+#[derive(Debug, Default)]
+pub struct Store {
+    held: BTreeMap<String, OwnedFd>,
+}
+
+impl Store {
+    /// Take over what the service manager kept, or the image before this one.
+    pub fn restore(&mut self, key: String, fd: OwnedFd) {
+        self.held.insert(key, fd);
+    }
+
+    /// Hold this, in place of what has that key, here and at the service manager. False: there is too much already.
+    pub fn keep(&mut self, key: String, fd: OwnedFd, notify: &Notify) -> bool {
+        if self.held.len() >= HELD_MAX && !self.held.contains_key(&key) {
+            return false;
+        }
+        if let Some(old) = self.held.get(&key) {
+            if is_same(old, &fd) {
+                return true;
+            }
+            // The manager does not replace by name: it would hold both.
+            notify.forget(&key);
+        }
+        notify.store(&key, fd.as_fd());
+        self.held.insert(key, fd);
+        true
+    }
+
+    /// Close what has that key.
+    pub fn forget(&mut self, key: &str, notify: &Notify) {
+        if self.held.remove(key).is_some() {
+            notify.forget(key);
+        }
+    }
+
+    /// Everything.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &OwnedFd)> {
+        self.held.iter()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// For the next image.
+    pub fn save(&self, records: &mut Vec<Record>) {
+        let record = |(key, fd): (&String, &OwnedFd)| Record::new("store").with(fd.as_raw_fd()).with(key);
+        records.extend(self.held.iter().map(record));
+    }
+}
+
+/// Two descriptors of one socket or memory file. Two sockets never have the same inode; two files that are mapped may
+/// be opened twice, which makes no difference here.
+fn is_same(a: &OwnedFd, b: &OwnedFd) -> bool {
+    match (nix::sys::stat::fstat(a), nix::sys::stat::fstat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> OwnedFd {
+        std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback").into()
+    }
+
+    #[test]
+    fn the_last_one_of_a_key_is_held() {
+        let (mut store, notify) = (Store::default(), Notify::default());
+        let (a, b) = (socket(), socket());
+        let number = a.as_raw_fd();
+        let again = a.try_clone().expect("cloned");
+        assert!(store.keep("x".into(), a, &notify) && store.keep("x".into(), again, &notify));
+        assert_eq!(store.iter().next().expect("one").1.as_raw_fd(), number, "nothing changed");
+        assert!(store.keep("x".into(), b, &notify));
+        assert_ne!(store.iter().next().expect("one").1.as_raw_fd(), number);
+        let mut records = Vec::new();
+        store.save(&mut records);
+        assert_eq!((records.len(), records[0].text(2)), (1, "x"));
+        store.forget("y", &notify);
+        assert_eq!(store.count(), 1);
+        store.forget("x", &notify);
+        assert_eq!(store.count(), 0);
+    }
+}
