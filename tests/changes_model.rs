@@ -26,7 +26,7 @@ mod stick {
     mod atomics {
         use std::cell::Cell;
 
-        pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize};
+        pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
         loom::thread_local! {
             static OWN_RING: Cell<usize> = Cell::new(usize::MAX);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
 
 thread_local! {
     /// The ring of this thread's changes, in every table; `usize::MAX`: none.

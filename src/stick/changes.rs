@@ -12,7 +12,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use super::atomics::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, own_ring, set_own_ring};
+use super::atomics::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, own_ring, set_own_ring};
 use crate::sys::barrier;
 
 /// Places of a thread's ring, at most.
@@ -40,7 +40,9 @@ struct Ring {
 
 /// The changed entries of one table.
 pub struct Changes {
-    noted: Box<[AtomicU8]>,
+    /// A bit for each record.
+    noted: Box<[AtomicU64]>,
+    records: u32,
     /// By thread; the last one, without places, stands for threads that have none.
     rings: Box<[Ring]>,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -59,7 +61,8 @@ impl Changes {
             places: (0..n).map(|_| AtomicU32::new(0)).collect(),
         };
         Changes {
-            noted: (0..records).map(|_| AtomicU8::new(0)).collect(),
+            noted: (0..records.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            records,
             rings: (0..threads).map(|_| ring(places)).chain([ring(0)]).collect(),
             wake: OnceLock::new(),
         }
@@ -71,18 +74,24 @@ impl Changes {
         let _ = self.wake.set(Box::new(wake));
     }
 
+    /// The word and the bit that say whether the record is noted.
+    fn flag(&self, record: u32) -> Option<(&AtomicU64, u64)> {
+        let word = self.noted.get(record as usize / 64).filter(|_| record < self.records)?;
+        Some((word, 1 << (record % 64)))
+    }
+
     /// The record was changed by this thread.
     pub(super) fn mark(&self, record: u32) {
-        let Some(noted) = self.noted.get(record as usize) else { return };
+        let Some((noted, bit)) = self.flag(record) else { return };
         barrier::light();
-        if noted.load(Relaxed) == 0 {
-            self.note(record, noted);
+        if noted.load(Relaxed) & bit == 0 {
+            self.note(record, noted, bit);
         }
     }
 
     #[cold]
-    fn note(&self, record: u32, noted: &AtomicU8) {
-        if noted.swap(1, AcqRel) != 0 {
+    fn note(&self, record: u32, noted: &AtomicU64, bit: u64) {
+        if noted.fetch_or(bit, AcqRel) & bit != 0 {
             return;
         }
         let last = self.rings.len() - 1;
@@ -109,8 +118,10 @@ impl Changes {
                 any |= self.take(record, &mut f);
             }
             if ring.overflow.swap(false, AcqRel) {
-                for record in 0..self.noted.len() as u32 {
-                    any |= self.take(record, &mut f);
+                for (word, first) in self.noted.iter().zip((0..self.records).step_by(64)) {
+                    if word.load(Relaxed) != 0 {
+                        (first..=first | 63).for_each(|record| any |= self.take(record, &mut f));
+                    }
                 }
             }
         }
@@ -120,9 +131,9 @@ impl Changes {
     }
 
     fn take(&self, record: u32, f: &mut impl FnMut(u32)) -> bool {
-        let Some(noted) = self.noted.get(record as usize) else { return false };
+        let Some((noted, bit)) = self.flag(record) else { return false };
         // A look first: passing over unchanged flags writes nothing.
-        let set = noted.load(Relaxed) != 0 && noted.swap(0, AcqRel) != 0;
+        let set = noted.load(Relaxed) & bit != 0 && noted.fetch_and(!bit, AcqRel) & bit != 0;
         if set {
             f(record);
         }
@@ -156,6 +167,6 @@ impl Ring {
 
 impl std::fmt::Debug for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Changes({} records, {} threads)", self.noted.len(), self.rings.len() - 1)
+        write!(f, "Changes({} records, {} threads)", self.records, self.rings.len() - 1)
     }
 }

@@ -86,3 +86,16 @@ fn no_change_is_missed() {
         assert_eq!(seen[r], v.load(Relaxed), "record {r}");
     }
 }
+
+#[test]
+fn flags_of_neighbours_are_their_own() {
+    use_ring(9);
+    // No thread has a ring: all is found by the flags.
+    let c = Changes::new(130, 0);
+    for r in [0, 63, 64, 127, 128, 129, 130, 191] {
+        c.mark(r);
+    }
+    assert_eq!(drained(&c), [0, 63, 64, 127, 128, 129]);
+    c.mark(64);
+    assert_eq!(drained(&c), [64]);
+}

@@ -35,6 +35,8 @@ const GIVEN: usize = 9;
 
 /// Records that are taken from the pool at once, at most.
 const CHUNK: u32 = 64;
+/// Records that a thread takes before it needs them, at most: taking one takes its memory.
+const RESERVE_MAX: usize = 4096;
 /// Records that are handed over at once, at most.
 const GIFT: u64 = 64;
 /// Entries that are looked at for an old one before the oldest known is taken.
@@ -67,7 +69,7 @@ impl Writer {
     /// Take some records at once, or ask for some, so that this thread need not wait when the pool is dry. Not of small
     /// tables: what one thread keeps there, others would miss.
     fn reserve(&self) {
-        let share = self.share();
+        let share = self.share().min(RESERVE_MAX);
         if share > 0 && self.get(OWNED) == 0 && !self.take_chunk(share as u64) {
             self.ask();
         }

@@ -231,6 +231,13 @@ fn a_late_thread_of_a_large_table_need_not_wait() {
 }
 
 #[test]
+fn a_thread_of_a_huge_table_takes_little_before_it_needs_it() {
+    let t = table(schema(1 << 24), 2);
+    let (a, _b) = (Writer::claim(&t, 1, 0).unwrap(), Writer::claim(&t, 1, 1).unwrap());
+    assert_eq!(a.lists().0.len(), 4096);
+}
+
+#[test]
 fn another_process_opens_the_same_table_only() {
     let t = table(schema(10), 2);
     let w = Writer::claim(&t, 1, 0).unwrap();
