@@ -134,8 +134,29 @@ impl Key<'_> {
     }
 }
 
+/// The hash of a stored key. Takes no memory, however long the key is.
+pub(super) fn stored_hash(of: KeyType, stored: &[AtomicU64], seed: u64) -> u64 {
+    if of.len() <= SHORT {
+        return of.key(&load(stored, of.len())).hash(seed);
+    }
+    let bytes = || stored.iter().flat_map(|w| w.load(Relaxed).to_le_bytes());
+    let end = match of {
+        KeyType::String(_) => bytes().position(|b| b == 0).unwrap_or(of.len()),
+        _ => bytes().enumerate().filter(|(_, b)| *b != 0).last().map_or(0, |(last, _)| last + 1),
+    };
+    let mut hash = xxhash_rust::xxh3::Xxh3::with_seed(seed);
+    for (i, w) in stored.iter().enumerate() {
+        let n = end.saturating_sub(i * 8).min(8);
+        hash.update(&w.load(Relaxed).to_le_bytes()[..n]);
+    }
+    hash.digest()
+}
+
+/// Keys of up to so many bytes are copied without taking memory.
+const SHORT: usize = 64;
+
 /// The stored bytes, padding included (`len` of them).
-pub(super) fn load(stored: &[AtomicU64], len: usize) -> SmallVec<[u8; 64]> {
+pub(super) fn load(stored: &[AtomicU64], len: usize) -> SmallVec<[u8; SHORT]> {
     let mut out = SmallVec::new();
     for w in stored {
         out.extend_from_slice(&w.load(Relaxed).to_le_bytes());

@@ -314,8 +314,7 @@ impl Table {
 
     /// The hash of the key in a record.
     pub(super) fn stored_hash(&self, rec: u32) -> u64 {
-        let bytes = key::load(self.ws(self.record(rec) + KEY, self.key_words), self.schema.key.len());
-        self.schema.key.key(&bytes).hash(self.seed)
+        key::stored_hash(self.schema.key, self.ws(self.record(rec) + KEY, self.key_words), self.seed)
     }
 
     pub(super) fn hash(&self, key: Key<'_>) -> u64 {

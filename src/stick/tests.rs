@@ -1,3 +1,4 @@
+mod alloc;
 mod crash;
 
 use std::collections::{BTreeMap, HashMap};

@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 pub mod addr;
+#[cfg(test)]
+pub mod alloc;
 pub mod barrier;
 pub mod buf;
 pub mod clock;
