@@ -633,3 +633,18 @@ fn sessions_end_with_their_server() {
     let end = client.read(&mut byte);
     assert!(matches!(end, Ok(0)) || end.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
 }
+
+/// A service whose configuration names no user is not started as root by mistake; `user root` says that it is meant.
+#[test]
+fn no_service_runs_as_root_by_mistake() {
+    let dir = Dir::new();
+    let check = |user: &str| {
+        let config = dir.config(&proxy(free_port(), free_port(), user));
+        let out = Command::new(HARING).args(["-Ws", "-c", "-f"]).arg(&config).output().expect("it runs");
+        (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (ok, said) = check("");
+    assert!(!ok && said.contains("'global' names no user") && said.contains("user root"), "{said}");
+    assert_eq!(check("user root\n"), (true, String::new()));
+    assert_eq!(check("user nobody\n group nogroup\n"), (true, String::new()));
+}

@@ -25,6 +25,9 @@ use crate::net::{Channel, MESSAGE_MAX};
 /// something that has inherited the environment.
 pub const ENV: &str = "HARING_LINK";
 
+/// Set for the workers of a service (`-Ws`): they do not run as root by mistake.
+pub const SERVICE: &str = "HARING_SERVICE";
+
 /// How long a sender waits for the other side to read.
 const SEND_MAX: Duration = Duration::from_secs(5);
 

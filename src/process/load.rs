@@ -69,6 +69,9 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
     say_unsupported(args, &mut diags);
     let global = GlobalConf::of(&sections);
     privileges::check(&global, &mut diags);
+    let place = sections.iter().find(|s| s.kind == SectionKind::Global).map_or(Loc::default(), |s| s.loc);
+    let service = args.master_worker_notify || std::env::var_os(super::link::SERVICE).is_some();
+    privileges::check_root(&global, service, place, &mut diags);
     let admin = cli::sockets(&global, &env, &mut diags);
     let mut snapshot = proxy::resolve(sections, &mut diags);
     if let (Some(snapshot), Some(maxconn)) = (&mut snapshot, args.proxy_maxconn) {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{capabilities, messages};
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, Loc};
 use crate::proxy::global::{Account, GlobalConf};
 
 /// The ids behind names; looked up before `chroot` hides the databases.
@@ -33,6 +33,15 @@ pub fn check(conf: &GlobalConf, diags: &mut Diagnostics) {
         if let (Account::Name(_, loc), Err(why)) = (account, found) {
             diags.error(*loc, why);
         }
+    }
+}
+
+/// A service runs workers as root only when told so: a fault in what reads strangers' bytes would give the machine away.
+pub fn check_root(conf: &GlobalConf, service: bool, place: Loc, diags: &mut Diagnostics) {
+    if service && conf.process.user.is_none() && Uid::effective().is_root() {
+        diags
+            .error(place, "the workers of a service would run as root: 'global' names no user")
+            .help("write 'user haring' and 'group haring' in 'global', or 'user root' when it has to be root");
     }
 }
 
