@@ -232,14 +232,17 @@ pub fn of_key(name: &str) -> Option<(i32, bool)> {
     Some((pid.parse().ok().filter(|pid| *pid > 1)?, leaving))
 }
 
-/// Start the program with a channel to it.
-pub fn spawn(program: &Path, options: &[OsString]) -> std::io::Result<(i32, Channel)> {
+/// Start the program with a channel to it. The workers of a `service` do not run as root by mistake.
+pub fn spawn(program: &Path, options: &[OsString], service: bool) -> std::io::Result<(i32, Channel)> {
     let (ours, theirs) = Channel::pair()?;
     let theirs = theirs.into_fd();
     close_on_exec(&theirs, false)?;
     let mut command = Command::new(program);
     command.args(options).env_remove(state::ENV).env("HAPROXY_MWORKER", "1");
     command.env(link::ENV, format!("{}:{}", std::process::id(), theirs.as_raw_fd()));
+    if service {
+        command.env(link::SERVICE, "1");
+    }
     for name in notify::OWN_VARIABLES {
         command.env_remove(name);
     }
