@@ -39,9 +39,9 @@ pub fn check(conf: &GlobalConf, diags: &mut Diagnostics) {
 /// A service runs workers as root only when told so: a fault in what reads strangers' bytes would give the machine away.
 pub fn check_root(conf: &GlobalConf, service: bool, place: Loc, diags: &mut Diagnostics) {
     if service && conf.process.user.is_none() && Uid::effective().is_root() {
-        diags
-            .error(place, "the workers of a service would run as root: 'global' names no user")
-            .help("write 'user haring' and 'group haring' in 'global', or 'user root' when it has to be root");
+        diags.error(place, "the workers of a service would run as root: 'global' names no user").help(
+            "write 'user haring' and 'group haring' in 'global', or 'user root' when it has to be root",
+        );
     }
 }
 
