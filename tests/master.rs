@@ -231,19 +231,31 @@ fn a_soft_stop_waits_for_the_last_request() {
     assert_eq!(master.ended().code(), Some(0), "{}", master.log());
 }
 
+/// A server that never answers, and a proxy to it. An exchange with it keeps a worker.
+fn silent_server() -> (std::net::TcpListener, u16, String) {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = server.local_addr().expect("bound");
+    let port = free_port();
+    let text = format!(
+        "listen silent\n mode http\n timeout connect 2s\n timeout client 60s\n timeout server 60s\n \
+         bind 127.0.0.1:{port}\n server s {address}"
+    );
+    (server, port, text)
+}
+
 #[test]
 fn old_workers_survive_so_many_reloads() {
-    let global = " mworker-max-reloads 1";
-    let master = Master::start(HARING, &["-W"], global);
+    let (server, port, proxy) = silent_server();
+    let global = format!(" mworker-max-reloads 1\n{proxy}");
+    let master = Master::start(HARING, &["-W"], &global);
     let old = master.worker();
-    // An exchange that does not end keeps the old worker.
-    let mut client = Client::connect(master.port);
-    client.send("GET / HTTP/1.1\r\n");
-    wait_until("it is there", || master.answer().is_some());
-    master.configure("two", global);
+    let mut client = Client::connect(port);
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    let _request = server.accept().expect("it arrives");
+    master.configure("two", &global);
     master.reload("two");
     assert_eq!(master.children("haring").len(), 2);
-    master.configure("three", global);
+    master.configure("three", &global);
     master.reload("three");
     wait_until("the old one is stopped", || !runs(old));
     master.wait_for_log("has survived 2 reloads");

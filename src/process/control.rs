@@ -201,7 +201,8 @@ impl Control {
             }
             let wait = if soft_stop.is_some() { STOP_TICK } else { next_tick.since(now) };
             let signal = signals.next_or(wait, self.link.as_ref().map(|link| link.as_fd()));
-            if signal.is_none() && !self.hear_master() && soft_stop.is_none() {
+            // Also while it stops softly: when systemd stops the service, nobody else would end it.
+            if signal.is_none() && !self.hear_master() {
                 return End::Signal(Signal::SIGTERM);
             }
             match signal {
