@@ -13,3 +13,5 @@ mod refused;
 #[expect(dead_code, reason = "shared with the tests of listeners")]
 #[path = "handover_listeners/support.rs"]
 mod support;
+#[path = "handover_clients/tunnels.rs"]
+mod tunnels;

@@ -169,6 +169,11 @@ impl RequestHead {
         self.fields.bytes(self.line)
     }
 
+    /// Changes what [`RequestHead::request_line`] shows (a head that was written and parsed again).
+    pub fn set_request_line(&mut self, line: &[u8]) {
+        self.line = self.fields.append(line);
+    }
+
     /// Changes the method (`http-request set-method`).
     pub fn set_method(&mut self, token: &[u8]) {
         self.method = Method::from_token(token);

@@ -304,6 +304,14 @@ macro_rules! reset {
 }
 
 impl Exchange {
+    /// Bytes went by: all, and those of them that are in the counters.
+    pub fn carried(&mut self, (all, counted): ((u64, u64), (u64, u64))) {
+        self.bytes_in += all.0;
+        self.bytes_out += all.1;
+        self.counted_in += counted.0;
+        self.counted_out += counted.1;
+    }
+
     /// Forgets everything, keeps the memory: this runs for every request.
     pub fn clear(&mut self) {
         let _ = self.unique_id.take();
@@ -379,19 +387,33 @@ impl<'s> Stream<'s> {
         view.counters().backends[id.index()].sessions.inc();
     }
 
+    /// The same for an exchange that another process has counted as a new one. It holds a place on the server, too.
+    pub fn resume_in_backend(&mut self, view: &View, id: ProxyId, server: usize) {
+        let px = view.proxy(id);
+        let srv = px.backend().servers[server].id;
+        self.x.backend = id;
+        self.x.server = Some(server);
+        self.s.timer.brief.backend(id);
+        self.s.timer.brief.server(srv);
+        view.shared.live.backend(id).sessions.inc();
+        self.x.in_backend = Some(InBackend { view: self.s.view.clone(), id });
+        self.x.slot = Some(view.shared.queues.resume(px, server));
+    }
+
     /// Gives back what the exchange holds of server and backend.
     pub fn leave_backend(&mut self) {
         self.x.slot = None;
         self.x.in_backend = None;
     }
 
-    /// Ends the exchange: its memory serves the next one.
-    pub fn end(self) {
+    /// Ends the exchange: its memory serves the next one. Gives the session back.
+    pub fn end(self) -> &'s mut Session {
         let Stream { s, mut x } = self;
         s.sent += x.bytes_out;
         s.timer.brief.end();
         x.clear();
         s.worker.put_exchange(x);
+        s
     }
 
     /// Notes the end of the session, unless it was noted before.

@@ -6,16 +6,17 @@ use crate::base::time::Mono;
 use crate::http::BodyLen;
 use crate::http1::{Parsed, Relax, parse_request};
 use crate::log::Step;
-use crate::net::RecvBuf;
+use crate::net::{RecvBuf, Socket};
 use crate::proxy::{Mode, ProxyId};
 use crate::rules::Verdict;
 use crate::runtime::{self, now};
 
 use super::connect::{self, NoServer};
+use super::handover::{self, Tunnelled};
 use super::http::keepalive;
 use super::logging;
 use super::pool::ServerConn;
-use super::relay::{Body, Flow, Kind, Limits, Outcome, Relay};
+use super::relay::{Body, Flow, Kind, Leaving, Limits, Outcome, Relay, RelayState};
 use super::state::{Session, Stream, after};
 use super::stick;
 use super::switch;
@@ -34,6 +35,8 @@ enum Then {
     Abort,
     /// What was received is HTTP, for this backend (or the frontend itself, where none is known yet).
     Http(ProxyId),
+    /// Another process goes on with it.
+    Moved,
 }
 
 /// Serves a TCP client to its end.
@@ -49,16 +52,40 @@ pub(super) async fn serve(s: &mut Session) {
             s.tcp_http = Some(backend);
             keepalive::serve(s).await;
         }
-        Then::Close => {
-            logging::finish(&view, &mut st);
-            st.end();
-            take_unread(s).await;
-            keepalive::close(s).await;
-        }
+        Then::Close => finish(&view, st).await,
+        Then::Moved => moved(st),
         Then::Abort => {
             logging::finish(&view, &mut st);
             st.end();
             s.reset = true;
+        }
+    }
+}
+
+/// The end of a tunnel, or of what would have become one.
+async fn finish(view: &View, mut st: Stream<'_>) {
+    logging::finish(view, &mut st);
+    let s = st.end();
+    take_unread(s).await;
+    keepalive::close(s).await;
+}
+
+/// Another process goes on: nothing is logged here, nor done to the connection.
+pub(super) fn moved(st: Stream<'_>) {
+    let s = st.end();
+    s.tracks.clear();
+    s.reset = false;
+}
+
+/// A tunnel that another process has begun, to its end.
+pub(super) async fn go_on(view: &View, mut st: Stream<'_>, server: Socket, state: RelayState) {
+    match tunnel(view, &mut st, &server, Some(state)).await {
+        None => moved(st),
+        Some(outcome) => {
+            if outcome.cause != Cause::Normal {
+                st.note(outcome.cause, Phase::Data);
+            }
+            finish(view, st).await;
         }
     }
 }
@@ -104,7 +131,7 @@ async fn session(view: &View, st: &mut Stream<'_>) -> Then {
         st.x.server_rtt = conn.socket.rtt().ok();
     }
     logging::log_early(view, st, Step::Connect, true);
-    let outcome = tunnel(view, st, &conn).await;
+    let Some(outcome) = tunnel(view, st, &conn.socket, None).await else { return Then::Moved };
     if outcome.cause != Cause::Normal {
         st.note(outcome.cause, Phase::Data);
     }
@@ -286,8 +313,14 @@ fn give_back(st: &mut Stream<'_>) {
     }
 }
 
-/// Relays both directions until both have ended.
-pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) -> Outcome {
+/// Relays both directions until both have ended. `None`: another process goes on with it. `resumed`: where another one
+/// has left off.
+pub(super) async fn tunnel(
+    view: &View,
+    st: &mut Stream<'_>,
+    server: &Socket,
+    resumed: Option<RelayState>,
+) -> Option<Outcome> {
     let t = (&st.fe(view).timeouts, &st.be(view).timeouts);
     let tunnel = st.tunnel_timeout(view);
     let limits = Limits {
@@ -304,22 +337,31 @@ pub(super) async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn) 
         }
         f
     };
-    let mut relay = Relay::new(&st.s.client, &conn.socket, flow(), flow(), Kind::Tunnel, limits);
+    let mut relay = Relay::new(&st.s.client, server, flow(), flow(), Kind::Tunnel, limits);
+    if let Some(state) = resumed {
+        relay.resume(state);
+    }
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
     let worker = st.s.worker.clone();
-    let shut = worker.shuts.watch(st.be(view), st.srv(view));
-    let (connection, exchange) = (&st.s.tracks, &st.x.tracks);
-    let mut meter = |up, down| {
-        view.count_stream(place.0, place.1, place.2, place.3, up, down);
-        super::track::bytes(connection, exchange, up, down);
-    };
-    let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
-    st.x.bytes_in += relay.up.bytes;
-    st.x.bytes_out += relay.down.bytes;
-    let counted = relay.counted();
-    st.x.counted_in += counted.0;
-    st.x.counted_out += counted.1;
-    outcome
+    let (be, srv) = (view.proxy(st.x.backend), st.srv(view));
+    let mut shut = worker.shuts.watch(be, srv);
+    loop {
+        let mut meter = |up, down| {
+            view.count_stream(place.0, place.1, place.2, place.3, up, down);
+            super::track::bytes(&st.s.tracks, &st.x.tracks, up, down);
+        };
+        let leaving = srv.map(|srv| Leaving::new(&worker, place.0, srv.id));
+        let outcome = relay.run(&mut st.s.timer, &mut meter, &mut shut, leaving).await;
+        st.x.carried(relay.take_bytes());
+        if !outcome.at_rest {
+            return Some(outcome);
+        }
+        let what = Tunnelled { s: st.s, x: &st.x, server, relay: relay.state() };
+        if Box::pin(handover::leave_with_tunnel(view, what)).await {
+            return None;
+        }
+        relay.stay();
+    }
 }
 
 /// `mode health`: says OK and closes.

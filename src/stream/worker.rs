@@ -356,6 +356,11 @@ impl Worker {
         self.stopping.get() && self.heir.borrow().as_ref().is_some_and(|h| h.takes(listener))
     }
 
+    /// Whether the process stops, and another one takes tunnels from this listener to that server.
+    pub(super) fn hands_over_tunnel(&self, listener: ListenerId, server: ServerId) -> bool {
+        self.stopping.get() && self.heir.borrow().as_ref().is_some_and(|h| h.takes_tunnels(listener, server))
+    }
+
     /// End this thread's sessions on a server, with that cause in their log lines.
     pub fn shut_sessions(&self, server: ServerId, cause: Cause) {
         self.shuts.shut(server, cause);

@@ -127,6 +127,12 @@ impl Queues {
         self.enter_class(px, server, sticky, 0)
     }
 
+    /// The slot of a session that another process has begun, whatever the limits are here.
+    pub fn resume(self: &Arc<Self>, px: &Proxy, server: usize) -> Slot {
+        self.live.server(px.backend().servers[server].id).sessions.inc();
+        self.slot(px.id, server)
+    }
+
     /// Like [`Queues::enter`], with a priority class: lower ones are served first (`set-priority-class`).
     pub fn enter_class(
         self: &Arc<Self>,

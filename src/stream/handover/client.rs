@@ -1,6 +1,7 @@
 //! Clients between two requests, or before their first one.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use super::super::worker::{View, Worker};
 use super::codec::Blob;
 use super::names::Arrival;
 use super::state::{ClientState, Message, TrackState, Waiting};
+use super::tunnel;
 use crate::base::time::Mono;
 use crate::net::{RecvBuf, Socket};
 use crate::proxy::{ListenerId, Server, ServerId};
@@ -49,7 +51,7 @@ pub(in crate::stream) async fn leave(s: &mut Session, first_byte: Option<Mono>) 
         let first_byte = first_byte.or((!received.is_empty()).then(now));
         let client = ClientState::of(s, name.to_owned());
         let message = Waiting { client, first_byte, received: Blob(received.clone()) };
-        heir.send(&Message::Waiting(message).write(), &[&s.client]).await
+        heir.send(&Message::Waiting(Box::new(message)).write(), &[&s.client]).await
     } else {
         false
     };
@@ -85,22 +87,32 @@ fn take_received(client: &Socket) -> Result<Vec<u8>, Silence> {
 /// The life of a connection that another process has begun.
 ///
 /// # Errors
-/// When its descriptor is none that can be used.
-pub fn adopt(worker: Rc<Worker>, arrival: Arrival) -> std::io::Result<Pin<Box<dyn Future<Output = ()>>>> {
-    let Arrival { message, listener, mut fds } = arrival;
-    let Some(fd) = fds.pop() else { return Err(std::io::ErrorKind::InvalidData.into()) };
-    let Message::Waiting(Waiting { client, first_byte, received: Blob(received) }) = message;
-    let socket = Socket::from_fd(fd)?;
-    if !received.is_empty() {
-        socket.unrecv(RecvBuf::from_vec(received));
-    }
-    let mut s = client.session(worker, listener, socket);
-    Ok(Box::pin(async move {
-        keepalive::go_on(&mut s, first_byte).await;
-        if s.reset {
-            s.client.abort();
+/// When a descriptor is none that can be used, or it needs what is not here.
+pub fn adopt(worker: Rc<Worker>, arrival: Arrival) -> io::Result<Pin<Box<dyn Future<Output = ()>>>> {
+    let Arrival { message, listener, fds } = arrival;
+    let mut sockets = fds.into_iter().map(Socket::from_fd);
+    let mut socket = || sockets.next().unwrap_or_else(|| Err(io::ErrorKind::InvalidData.into()));
+    match message {
+        Message::Waiting(waiting) => {
+            let Waiting { client, first_byte, received: Blob(received) } = *waiting;
+            let socket = socket()?;
+            if !received.is_empty() {
+                socket.unrecv(RecvBuf::from_vec(received));
+            }
+            let mut s = client.session(worker, listener, socket);
+            Ok(Box::pin(async move {
+                keepalive::go_on(&mut s, first_byte).await;
+                if s.reset {
+                    s.client.abort();
+                }
+            }))
         }
-    }))
+        Message::Tunnel(t) => {
+            let (client, server) = (socket()?, socket()?);
+            let s = t.client.clone().session(worker, listener, client);
+            tunnel::go_on(s, *t, server)
+        }
+    }
 }
 
 impl ClientState {

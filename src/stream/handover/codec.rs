@@ -4,6 +4,7 @@
 //! length is checked, and what is left over makes a message invalid.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
 use crate::sample::Value;
@@ -170,6 +171,17 @@ impl Code for Wall {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         u64::get(from).map(Wall)
+    }
+}
+
+/// In nanoseconds.
+impl Code for Duration {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX).put(out);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        u64::get(from).map(Duration::from_nanos)
     }
 }
 

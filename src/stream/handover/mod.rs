@@ -16,6 +16,7 @@ mod names;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::cell::Cell;
 use std::io;
@@ -25,12 +26,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::net::{Channel, Socket};
-use crate::proxy::{ListenerId, Snapshot};
+use crate::proxy::{ListenerId, ServerId, Snapshot};
 use crate::runtime::{self, Notify, now};
 
 pub use client::adopt;
 pub(super) use client::{Left, leave};
 pub use names::{Arrival, Estate, Known};
+pub(super) use tunnel::{Tunnelled, leave_with_tunnel};
 
 /// The version of the messages: processes that say different ones hand nothing over.
 pub const VERSION: u32 = 1;
@@ -105,6 +107,11 @@ impl Heir {
     /// Whether it takes clients of that listener.
     pub fn takes(&self, listener: ListenerId) -> bool {
         !self.successor.is_gone() && self.successor.known.listener(listener).is_some()
+    }
+
+    /// Whether it takes tunnels from that listener to that server.
+    pub fn takes_tunnels(&self, listener: ListenerId, server: ServerId) -> bool {
+        self.takes(listener) && self.successor.known.server(server)
     }
 
     pub fn known(&self) -> &Known {

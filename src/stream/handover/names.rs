@@ -66,7 +66,7 @@ impl Known {
     }
 
     /// Whether it knows the server.
-    pub fn server(&self, id: ServerId) -> bool {
+    pub(super) fn server(&self, id: ServerId) -> bool {
         self.servers.get(id.index()).copied().unwrap_or(false)
     }
 }

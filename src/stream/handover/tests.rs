@@ -1,13 +1,14 @@
 //! Messages come back as they were, and nothing else is understood.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::codec::Blob;
-use super::state::{ClientState, Message, TrackState, Waiting};
+use super::state::{ClientState, ExchangeState, HeadState, Message, TimesState, TrackState, Tunnel, Waiting};
 use crate::base::time::{Mono, Wall};
 use crate::sample::Value;
 
@@ -61,13 +62,97 @@ fn client() -> impl Strategy<Value = ClientState> {
     })
 }
 
+fn mono() -> impl Strategy<Value = Mono> {
+    any::<u64>().prop_map(Mono)
+}
+
+fn times() -> impl Strategy<Value = TimesState> {
+    (mono(), mono(), vec(option::of(mono()), 5)).prop_map(|(accept, handshake, t)| TimesState {
+        accept,
+        handshake,
+        first_byte: t[0],
+        request: t[1],
+        queue: t[2],
+        connect: t[3],
+        response: t[4],
+    })
+}
+
+fn limit() -> impl Strategy<Value = Option<Duration>> {
+    option::of(any::<u64>().prop_map(Duration::from_nanos))
+}
+
+fn exchange() -> impl Strategy<Value = ExchangeState> {
+    let heads = (option::of((blob(), blob())), option::of(blob()), option::of(blob()));
+    let vars = vec(vec((any::<u64>(), value()), 0..3), 3);
+    let captures = vec(vec(option::of(blob()), 0..3), 2);
+    let flags = (vec(any::<bool>(), 5), option::of(any::<u16>()), any::<(u8, u8)>(), option::of(-1_i64..8));
+    let numbers = any::<[u64; 8]>();
+    let lists = (vec(track(), 0..3), vec(blob(), 2), vec(limit(), 3), option::of(addr()));
+    (times(), heads, vars, captures, flags, numbers, lists).prop_map(|(times, heads, v, c, f, n, lists)| {
+        let rtt = f.0[0].then(|| (Duration::from_nanos(n[6]), Duration::from_nanos(n[7])));
+        ExchangeState {
+            times,
+            start_wall: Wall(n[0]),
+            first: f.0[0],
+            has_request: f.0[1],
+            request: heads.0.map(|(bytes, line)| HeadState { bytes, line }),
+            response: heads.1,
+            vars_txn: v[0].clone(),
+            vars_req: v[1].clone(),
+            vars_res: v[2].clone(),
+            tracks: lists.0,
+            req_captures: c[0].clone(),
+            res_captures: c[1].clone(),
+            req_cookie: lists.1[0].clone(),
+            res_cookie: lists.1[1].clone(),
+            unique_id: heads.2,
+            status: f.1,
+            bytes_in: (n[1], n[2]),
+            bytes_out: (n[3], n[4]),
+            retries: n[5] as u32,
+            redispatched: f.0[2],
+            persistent: f.0[3],
+            srv_queue: n[6],
+            be_queue: n[7],
+            cookie: f.2,
+            level: f.3,
+            client_timeout: lists.2[0],
+            server_timeout: lists.2[1],
+            tunnel_timeout: lists.2[2],
+            server_src: lists.3,
+            server_rtt: rtt,
+            logged: f.0[4],
+        }
+    })
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let rest = (any::<(bool, bool)>(), mono(), mono());
+    (client(), ".{0,9}", ".{0,9}", exchange(), rest).prop_map(|(client, backend, server, exchange, rest)| {
+        Tunnel {
+            client,
+            backend,
+            server,
+            exchange,
+            up_closed: rest.0.0,
+            down_closed: rest.0.1,
+            client_active: rest.1,
+            server_active: rest.2,
+        }
+    })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let waiting = (client(), option::of(any::<u64>()), blob()).prop_map(|(client, at, received)| Waiting {
         client,
         first_byte: at.map(Mono),
         received,
     });
-    waiting.prop_map(Message::Waiting)
+    prop_oneof![
+        waiting.prop_map(|w| Message::Waiting(Box::new(w))),
+        tunnel().prop_map(|t| Message::Tunnel(Box::new(t)))
+    ]
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use crate::runtime::{now, wall};
 
 use super::super::logging;
 use super::super::state::{Session, Stream};
+use super::super::tcp;
 use super::super::termination::{Cause, Phase};
 use super::super::worker::View;
 use super::keepalive::Silence;
@@ -21,6 +22,10 @@ pub(in crate::stream) async fn run(s: &mut Session, first: RecvBuf, at: Mono) ->
         // It begins anew in another process.
         st.end();
         s.exchanges -= 1;
+        return next;
+    }
+    if next == Next::Moved {
+        tcp::moved(st);
         return next;
     }
     logging::finish(&view, &mut st);

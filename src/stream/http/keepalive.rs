@@ -95,6 +95,7 @@ async fn after_exchange(s: &mut Session, buf: RecvBuf, at: Mono) -> Then {
         Next::Close => close(s).await,
         Next::Linger => linger(s).await,
         Next::Abort => s.reset = true,
+        Next::Moved => {}
         Next::Leave(at) => match Box::pin(handover::leave(s, Some(at))).await {
             Left::Moved => {}
             Left::Stays => return Then::Again,

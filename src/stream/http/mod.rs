@@ -25,4 +25,6 @@ pub(super) enum Next {
     Abort,
     /// The process stops, and the request is not complete: another process takes it. With the time of its first byte.
     Leave(Mono),
+    /// Another process goes on with the tunnel.
+    Moved,
 }

@@ -270,32 +270,28 @@ async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upl
     }
     if up.done && down.pass_received(&conn.socket, &st.s.client) {
         st.x.bytes_out += down.bytes;
-        return Outcome { cause: Cause::Normal, up_complete: true, down_complete: true };
+        return Outcome { up_complete: true, down_complete: true, ..Outcome::default() };
     }
     let limits =
         Limits { client: st.client_timeout(view), server: st.server_timeout(view), ..Limits::default() };
     let flow = std::mem::replace(&mut up.flow, Flow::done());
     let flow = if up.done { Flow::done() } else { flow };
-    let before = flow.bytes;
     let mut relay = Relay::new(&st.s.client, &conn.socket, flow, down, Kind::Message, limits);
     if up.broken {
         relay.up_is_broken();
     }
     let place = (st.s.listener, st.s.frontend, st.x.backend, st.x.server);
     let worker = st.s.worker.clone();
-    let shut = worker.shuts.watch(st.be(view), st.srv(view));
+    let mut shut = worker.shuts.watch(st.be(view), st.srv(view));
     let (connection, exchange) = (&st.s.tracks, &st.x.tracks);
     let mut meter = |up, down| {
         view.count_stream(place.0, place.1, place.2, place.3, up, down);
         super::super::track::bytes(connection, exchange, up, down);
     };
-    let outcome = relay.run(&mut st.s.timer, &mut meter, shut).await;
-    st.x.bytes_in += relay.up.bytes - before;
-    st.x.bytes_out += relay.down.bytes;
-    let counted = relay.counted();
+    let outcome = relay.run(&mut st.s.timer, &mut meter, &mut shut, None).await;
+    let bytes = relay.take_bytes();
     up.flow = relay.into_up();
-    st.x.counted_in += counted.0;
-    st.x.counted_out += counted.1;
+    st.x.carried(bytes);
     up.done |= outcome.up_complete;
     outcome
 }
@@ -303,7 +299,9 @@ async fn carry(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: &mut Upl
 /// A tunnel: after a 101, or a 2xx to CONNECT.
 async fn tunnel(view: &View, st: &mut Stream<'_>, conn: &ServerConn, up: Upload) -> Next {
     let _ = up;
-    let outcome = super::super::tcp::tunnel(view, st, conn).await;
+    let Some(outcome) = super::super::tcp::tunnel(view, st, &conn.socket, None).await else {
+        return Next::Moved;
+    };
     if outcome.cause != Cause::Normal {
         st.note(outcome.cause, Phase::Data);
     }

@@ -1,7 +1,7 @@
 //! One direction of a relay.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::http::BodyLen;
 use crate::http1::{ChunkDecoder, ChunkStep};
@@ -496,6 +496,53 @@ impl Flow {
             Err(e) => return Step::end(FlowEnd::ReadError(e)),
         }
         Poll::Ready(Step::Again)
+    }
+
+    /// Empties what is between the two sockets, and gives up splicing: ready when nothing is. Receiving stays paused
+    /// where it is.
+    pub(super) fn poll_empty(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<io::Result<()>> {
+        if let Via::Splice { pipe, full, .. } = &mut self.via {
+            while pipe.held() > 0 {
+                if *full {
+                    ready!(to.poll_writable(cx))?;
+                    *full = false;
+                }
+                let held = pipe.held();
+                match to.splice_out(pipe, held, false) {
+                    Ok(n) => {
+                        self.bytes += n as u64;
+                        *full = n < held;
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => *full = true,
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
+            }
+        }
+        self.via = Via::Copy;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes on what was received, without receiving more. `Some`: the direction ends with it.
+    pub(super) fn pass_queued(&mut self, from: &Socket, to: &Socket) -> (bool, Option<FlowEnd>) {
+        let mut passed = false;
+        while let Some(received) = from.try_recv() {
+            let end = match received {
+                Err(e) => Some(FlowEnd::ReadError(e)),
+                Ok(buf) => {
+                    passed |= !buf.is_empty();
+                    self.pass(buf, from, to)
+                }
+            };
+            if end.is_some() {
+                return (passed, end);
+            }
+        }
+        (passed, None)
+    }
+
+    /// It goes through a pipe, and its source must stay paused.
+    pub(super) fn is_splicing(&self) -> bool {
+        !matches!(self.via, Via::Copy)
     }
 
     /// Back to receiving through buffers.

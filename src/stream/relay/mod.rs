@@ -6,6 +6,7 @@
 //! with the timeouts of both sides on one timer and says who ended it.
 
 mod flow;
+mod rest;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -21,6 +22,8 @@ use super::termination::Cause;
 
 use flow::Moved;
 pub use flow::{Body, Flow, FlowEnd, Taken};
+use rest::Rest;
+pub(super) use rest::{Leaving, RelayState};
 
 /// The inactivity limits of both sides; `None` never strikes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +75,8 @@ pub struct Outcome {
     pub up_complete: bool,
     /// The server's message was passed on completely.
     pub down_complete: bool,
+    /// It has not ended: nothing is under way, and another process may carry on.
+    pub at_rest: bool,
 }
 
 /// Two flows between a client and a server.
@@ -91,6 +96,8 @@ pub struct Relay<'a> {
     outcome: Outcome,
     metered: (u64, u64),
     reported: (u64, u64),
+    taken: (u64, u64),
+    rest: Rest,
 }
 
 /// A response is over when no more than this is left to send: the kernel takes so much at once from a client
@@ -122,6 +129,8 @@ impl<'a> Relay<'a> {
             },
             metered: (up.bytes, down.bytes),
             reported: (0, 0),
+            taken: (up.bytes, down.bytes),
+            rest: Rest::Running,
             client,
             server,
             up,
@@ -141,17 +150,23 @@ impl<'a> Relay<'a> {
     }
 
     /// Carries until both directions have ended, one failed, or a timeout struck. `meter` is told now and then
-    /// how many more bytes went up and down during a long transfer. `shut` may end it.
+    /// how many more bytes went up and down during a long transfer. `shut` may end it, `leaving` interrupt it.
     pub(super) async fn run(
         &mut self,
         timer: &mut Alarm,
         meter: &mut dyn FnMut(u64, u64),
-        mut shut: Option<ShutWatch<'_>>,
+        shut: &mut Option<ShutWatch<'_>>,
+        mut leaving: Option<Leaving<'_>>,
     ) -> Outcome {
         poll_fn(|cx| {
             if let Some(cause) = shut.as_mut().and_then(|s| s.poll(cx)) {
                 self.outcome.cause = cause;
                 return Poll::Ready(self.outcome);
+            }
+            if let Some(leaving) = &mut leaving {
+                // What has begun to end ends here.
+                let may_leave = leaving.poll(cx) && self.outcome.cause == Cause::Normal;
+                if may_leave { self.seek_rest() } else { self.no_rest() }
             }
             let done = self.poll(cx, timer);
             let (up, down) = (self.up.bytes - self.metered.0, self.down.bytes - self.metered.1);
@@ -166,9 +181,13 @@ impl<'a> Relay<'a> {
         .await
     }
 
-    /// The bytes that `meter` was told about.
-    pub fn counted(&self) -> (u64, u64) {
-        self.reported
+    /// The bytes up and down since the last call: all, and those that `meter` was told about. It will not hear of the
+    /// others.
+    pub fn take_bytes(&mut self) -> ((u64, u64), (u64, u64)) {
+        let all = (self.up.bytes - self.taken.0, self.down.bytes - self.taken.1);
+        self.taken = (self.up.bytes, self.down.bytes);
+        self.metered = self.taken;
+        (all, std::mem::take(&mut self.reported))
     }
 
     /// Gives the client's direction back.
@@ -178,14 +197,21 @@ impl<'a> Relay<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Alarm) -> Poll<Outcome> {
         loop {
-            self.poll_up(cx);
-            self.poll_down(cx);
+            if self.is_resting() {
+                if self.poll_rest(cx).is_ready() {
+                    self.outcome.at_rest = true;
+                    return Poll::Ready(self.outcome);
+                }
+            } else {
+                self.poll_up(cx);
+                self.poll_down(cx);
+            }
             if self.is_over() {
                 return Poll::Ready(self.outcome);
             }
             self.client_side.look(self.client.send_pending());
             self.server_side.look(self.server.send_pending());
-            timer.set(self.deadline());
+            timer.set(self.deadline().min(self.rest_deadline()));
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -194,6 +220,7 @@ impl<'a> Relay<'a> {
                 return Poll::Ready(self.outcome);
             }
             self.expire(now());
+            self.rest_expired();
             if self.is_over() {
                 return Poll::Ready(self.outcome);
             }
@@ -206,10 +233,18 @@ impl<'a> Relay<'a> {
             let step = self.up.poll_moved(cx, self.client, self.server, &mut moved);
             self.touch(moved.source, moved.destination);
             if let Poll::Ready(end) = step {
-                self.up_state = self.after(end, Cause::Client, Cause::Server);
-                self.outcome.up_complete = matches!(self.up_state, DirState::Closed | DirState::Draining);
+                self.end_up(end);
             }
         }
+        self.drain_up(cx);
+    }
+
+    fn end_up(&mut self, end: FlowEnd) {
+        self.up_state = self.after(end, Cause::Client, Cause::Server);
+        self.outcome.up_complete = matches!(self.up_state, DirState::Closed | DirState::Draining);
+    }
+
+    fn drain_up(&mut self, cx: &mut Context<'_>) {
         if self.up_state == DirState::Draining {
             match self.server.poll_sent(cx, 0) {
                 Poll::Pending => {}
@@ -228,10 +263,18 @@ impl<'a> Relay<'a> {
             let step = self.down.poll_moved(cx, self.server, self.client, &mut moved);
             self.touch(moved.destination, moved.source);
             if let Poll::Ready(end) = step {
-                self.down_state = self.after(end, Cause::Server, Cause::Client);
-                self.outcome.down_complete = matches!(self.down_state, DirState::Closed | DirState::Draining);
+                self.end_down(end);
             }
         }
+        self.drain_down(cx);
+    }
+
+    fn end_down(&mut self, end: FlowEnd) {
+        self.down_state = self.after(end, Cause::Server, Cause::Client);
+        self.outcome.down_complete = matches!(self.down_state, DirState::Closed | DirState::Draining);
+    }
+
+    fn drain_down(&mut self, cx: &mut Context<'_>) {
         if self.down_state == DirState::Draining {
             let tunnel = self.kind == Kind::Tunnel;
             match self.client.poll_sent(cx, if tunnel { 0 } else { SETTLED }) {
