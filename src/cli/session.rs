@@ -23,15 +23,15 @@ const ANSWERS_MAX: usize = 64 << 10;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
 const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
 
-/// Accept until the listener is dropped or dies.
-pub async fn serve(listener: Listener, level: Level, context: Arc<Context>) {
+/// Accept until the listener dies.
+pub async fn serve(listener: &Listener, level: Level, context: Arc<Context>) {
     let most = context.maxconn.max(1);
     loop {
         // What does not fit stays in the kernel's queue: here it would hold descriptors that clients need.
-        wait_for_place(&listener, most).await;
+        wait_for_place(listener, most).await;
         let Ok((socket, _)) = listener.accept().await else { return };
         // Another socket may have given the last place away meanwhile.
-        wait_for_place(&listener, most).await;
+        wait_for_place(listener, most).await;
         let place = Place::take();
         let context = context.clone();
         runtime::spawn(async move {
@@ -59,6 +59,11 @@ async fn wait_for_place(listener: &Listener, most: usize) {
         listener.resume();
     }
     listener.set_room(u32::try_from(most - OPEN.get()).unwrap_or(u32::MAX));
+}
+
+/// Sessions that are open on this thread.
+pub fn open_sessions() -> usize {
+    OPEN.get()
 }
 
 thread_local! {

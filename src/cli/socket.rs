@@ -58,6 +58,13 @@ pub struct SocketConf {
     pub loc: Loc,
 }
 
+impl SocketConf {
+    /// Whether other processes may ask for this one's listening sockets here.
+    pub fn exposes(&self) -> bool {
+        self.expose_fd && self.level == Level::Admin
+    }
+}
+
 /// Every admin socket that the `global` section asks for. What is wrong goes to `diags`.
 pub fn sockets(global: &GlobalConf, env: &Env, diags: &mut Diagnostics) -> Vec<SocketConf> {
     global.stats.sockets.iter().flat_map(|s| socket(global, s, env, diags)).collect()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
     socketpair,
 };
 
@@ -139,6 +139,13 @@ impl Channel {
         let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], poll_time(limit));
     }
 
+    /// Whether the next message begins so. It stays.
+    pub fn is_next(&self, beginning: &[u8]) -> bool {
+        let mut bytes = vec![0; beginning.len()];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        matches!(recv(self.fd.as_raw_fd(), &mut bytes, flags), Ok(len) if bytes[..len] == *beginning)
+    }
+
     /// The next message, if one comes within `limit`. For threads that may block.
     ///
     /// # Errors
@@ -173,6 +180,7 @@ mod tests {
         a.send(b"one", &[r.as_fd(), w.as_fd()]).expect("sent");
         a.send(b"two", &[]).expect("sent");
         drop((r, w));
+        assert!(b.is_next(b"on") && b.is_next(b"one") && !b.is_next(b"one more") && !b.is_next(b"two"));
         let one = b.receive().expect("received").expect("a message");
         assert_eq!((one.bytes.as_slice(), one.fds.len()), (&b"one"[..], 2));
         nix::unistd::write(&one.fds[1], b"x").expect("it is the pipe");

@@ -3,15 +3,12 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{BindOpts, SockAddr, Socket};
+use super::{BindOpts, Opening, SockAddr, Socket};
 use crate::runtime::{self, ThreadHandle, Timer};
-use crate::sys::addr::UNIX_PATH_MAX;
-use crate::sys::socket::{self, IntOpt};
+use crate::sys::socket;
 
 /// Pause after an accept that failed for want of descriptors or memory. Until then connections wait in the
 /// kernel's queue; without it, the next accept would fail at once, and the thread spin.
@@ -25,26 +22,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens a listening socket's descriptor: callable from any thread, before the runtime runs (privileges). Unless
-    /// `no_reuseport`, call it once per thread with the same address. A Unix path is bound under a temporary name and
-    /// renamed over a stale socket.
+    /// Opens a listening socket's descriptor: callable from any thread, before the runtime runs. Unless `no_reuseport`,
+    /// call it once per thread with the same address.
     ///
     /// # Errors
-    /// The system's for bind and listen; an option that cannot be set is named in the error.
+    /// As [`Opening::bind`] and [`Opening::listen`].
     pub fn open(addr: &SockAddr, opts: &BindOpts) -> io::Result<OwnedFd> {
-        if let SockAddr::Unix(path) = addr {
-            return open_unix(path, opts);
-        }
-        let fd = match &opts.namespace {
-            Some(name) => socket::in_namespace(name, || socket::open(addr, false))?,
-            None => socket::open(addr, false)?,
-        };
-        if let SockAddr::Ip(ip) = addr {
-            set_ip_options(&fd, ip.is_ipv6(), opts)?;
-        }
-        socket::bind(fd.as_raw_fd(), addr)?;
-        socket::listen(fd.as_raw_fd(), backlog(opts))?;
-        Ok(fd)
+        Opening::bind(addr, opts)?.listen()
     }
 
     /// Takes a listening descriptor into this thread's ring.
@@ -167,6 +151,45 @@ impl Listener {
         runtime::with_io(|io| io.pause_accept(self.slot, true));
     }
 
+    /// Nobody else serves this socket, and it will be closed: clients that come from now on are not answered (TCP: they
+    /// ask again) or refused (Unix). Those that are in the kernel's queue, or on their way there, may still be accepted:
+    /// of a Unix socket only by `accept_now`.
+    ///
+    /// # Errors
+    /// The system's; nothing has changed then.
+    pub fn refuse_new(&self) -> io::Result<()> {
+        let fd = runtime::with_io(|io| io.acceptors[self.slot as usize].fd);
+        if matches!(self.local_addr()?, SockAddr::Ip(_)) {
+            socket::answer_no_more(fd)
+        } else {
+            socket::shutdown_read(fd)
+        }
+    }
+
+    /// A connection out of the kernel's queue, which nobody else serves. Only to be used while paused.
+    pub fn accept_now(&self) -> Option<(Socket, SockAddr)> {
+        let fd = runtime::with_io(|io| io.acceptors[self.slot as usize].fd);
+        let accepted = socket::accept_now(fd).ok()?;
+        match socket::peer_addr(accepted.as_raw_fd()) {
+            Ok(peer) => Some((Socket::from_fd(accepted).ok()?, peer)),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether connections wait in the kernel's queue. Never on a simulated runtime.
+    pub fn has_waiting(&self) -> bool {
+        runtime::with_io(|io| !io.driver.is_sim() && socket::has_waiting(io.acceptors[self.slot as usize].fd))
+    }
+
+    /// Nobody may come any more, by whatever descriptor, until somebody listens again. Who waits in the kernel's queue of a
+    /// TCP socket is reset.
+    pub fn shut(&self) {
+        let fd = runtime::with_io(|io| io.acceptors[self.slot as usize].fd);
+        if !runtime::with_io(|io| io.driver.is_sim()) {
+            let _ = socket::shutdown_read(fd);
+        }
+    }
+
     /// Lets go of the port while the socket stays bound (`listen_again`). Connections in the kernel's queue are reset.
     /// False for sockets that have no port, and on a simulated runtime. To be called after a `pause` that is over.
     pub fn release(&self) -> bool {
@@ -201,83 +224,4 @@ impl Drop for Listener {
     fn drop(&mut self) {
         runtime::with_io_of(self.epoch, |io| io.remove_acceptor(self.slot));
     }
-}
-
-fn backlog(opts: &BindOpts) -> i32 {
-    // The kernel cuts it to net.core.somaxconn.
-    opts.backlog.map_or(i32::MAX, |n| i32::try_from(n).unwrap_or(i32::MAX))
-}
-
-fn set_ip_options(fd: &OwnedFd, ipv6: bool, opts: &BindOpts) -> io::Result<()> {
-    let fd = fd.as_raw_fd();
-    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-    let mut wanted: Vec<(&str, IntOpt, i32)> = vec![("SO_REUSEADDR", IntOpt::REUSE_ADDR, 1)];
-    let mut add = |name, opt, value: Option<i32>| wanted.extend(value.map(|v| (name, opt, v)));
-    let on = |set: bool| set.then_some(1);
-    add("SO_REUSEPORT", IntOpt::REUSE_PORT, on(!opts.no_reuseport));
-    if ipv6 {
-        add("IPV6_V6ONLY", IntOpt::V6ONLY, if opts.v4v6 { Some(0) } else { on(opts.v6only) });
-        add("IPV6_TRANSPARENT", IntOpt::TRANSPARENT6, on(opts.transparent));
-    } else {
-        add("IP_TRANSPARENT", IntOpt::TRANSPARENT, on(opts.transparent));
-    }
-    add("IP_FREEBIND", IntOpt::FREEBIND, on(opts.freebind));
-    add("TCP_DEFER_ACCEPT", IntOpt::DEFER_ACCEPT, opts.defer_accept_s.map(number));
-    add("TCP_MAXSEG", IntOpt::MAXSEG, opts.mss.map(number));
-    add("TCP_FASTOPEN", IntOpt::FASTOPEN, opts.tfo.map(number));
-    add("TCP_USER_TIMEOUT", IntOpt::USER_TIMEOUT, opts.user_timeout_ms.map(number));
-    add("TCP_NODELAY", IntOpt::NODELAY, on(opts.nodelay));
-    add("SO_SNDBUF", IntOpt::SEND_BUFFER, opts.send_buffer.map(number));
-    add("SO_RCVBUF", IntOpt::RECV_BUFFER, opts.recv_buffer.map(number));
-    if let Some(keepalive) = &opts.keepalive {
-        wanted.extend(keepalive.options().map(|(opt, value)| ("keep-alive", opt, value)));
-    }
-    for (name, opt, value) in wanted {
-        socket::set(fd, opt, value).map_err(|e| named(name, &e))?;
-    }
-    if let Some(device) = &opts.interface {
-        socket::bind_to_device(fd, device).map_err(|e| named("SO_BINDTODEVICE", &e))?;
-    }
-    Ok(())
-}
-
-fn named(what: &str, e: &io::Error) -> io::Error {
-    io::Error::new(e.kind(), format!("cannot set {what}: {e}"))
-}
-
-/// Binds under a temporary name, sets mode and owner, listens, and renames over whatever is there: at no time does a client
-/// meet a missing socket or one with the wrong rights.
-fn open_unix(path: &[u8], opts: &BindOpts) -> io::Result<OwnedFd> {
-    let mut temporary = path.to_vec();
-    temporary.extend_from_slice(format!(".{}.tmp", std::process::id()).as_bytes());
-    if temporary.len() > UNIX_PATH_MAX {
-        let message = format!("socket path is too long (at most {} bytes)", UNIX_PATH_MAX - 12);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
-    let (target, temporary_path) = (to_path(path), to_path(&temporary));
-    let _ = std::fs::remove_file(&temporary_path);
-    let addr = SockAddr::Unix(temporary.into());
-    let fd = socket::open(&addr, false)?;
-    socket::bind(fd.as_raw_fd(), &addr)?;
-    let placed = own_unix(&temporary_path, opts)
-        .and_then(|()| socket::listen(fd.as_raw_fd(), backlog(opts)))
-        .and_then(|()| std::fs::rename(&temporary_path, &target));
-    if placed.is_err() {
-        let _ = std::fs::remove_file(&temporary_path);
-    }
-    placed.map(|()| fd)
-}
-
-fn own_unix(path: &Path, opts: &BindOpts) -> io::Result<()> {
-    if opts.unix.uid.is_some() || opts.unix.gid.is_some() {
-        std::os::unix::fs::chown(path, opts.unix.uid, opts.unix.gid)?;
-    }
-    if let Some(mode) = opts.unix.mode {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    }
-    Ok(())
-}
-
-fn to_path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }

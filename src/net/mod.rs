@@ -2,6 +2,7 @@
 
 mod channel;
 mod listener;
+mod open;
 mod opts;
 mod pipe;
 mod socket;
@@ -14,6 +15,7 @@ pub use crate::sys::addr::SockAddr;
 pub use crate::sys::buf::{RecvBuf, SendBuf};
 pub use channel::{Channel, FDS_MAX, MESSAGE_MAX, Packet};
 pub use listener::Listener;
+pub use open::{Opening, share_port};
 pub use opts::{BindOpts, ConnectOpts, Keepalive, Source, UnixOwner};
 pub use pipe::{Pipe, limit_pipes, pipe_counts};
 pub use socket::Socket;

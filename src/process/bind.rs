@@ -1,19 +1,25 @@
-//! Every listening socket of every thread, opened before any right is given up, so that all errors are said in
-//! one run and before anything is served.
+//! Every listening socket of every thread: bound, or taken over from the process before this one, before any right is
+//! given up, so that all errors are said in one run and before anything is served. They listen when everything else
+//! has succeeded: clients never come to a process that fails to start.
+//!
+//! The sockets of a `bind` line share their port, one for each thread. A process with more threads than the one before
+//! it adds some. One with fewer takes all there are: whoever waits in the queue of a closed socket would be lost.
+//! Each thread has the same number of sockets then; the connections of those that are left over are dealt out.
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::inherit::Inherited;
+use super::pool::{Fate, Named, Pool};
 use super::privileges::{group_id, user_id};
 use crate::base::SockAddr;
 use crate::cli;
 use crate::config::{Loc, Sources};
-use crate::net::{self, BindOpts, Keepalive, Listener, UnixOwner};
-use crate::peers::ListenConf;
+use crate::net::{BindOpts, Keepalive, UnixOwner};
 use crate::proxy::global::{GlobalConf, TuneConf};
 use crate::proxy::{ListenerConf, ListenerId, Proxy, Snapshot};
-use crate::sys::process::duplicate_fd;
 
 /// A listening socket of one thread.
 pub struct Bound {
@@ -21,8 +27,10 @@ pub struct Bound {
     pub id: ListenerId,
     /// The socket.
     pub fd: OwnedFd,
-    /// It is the only one for all threads: the thread that accepts deals the connections out.
+    /// The thread that accepts deals the connections out.
     pub dealt: bool,
+    /// What becomes of it when this process stops.
+    pub fate: Arc<Fate>,
 }
 
 /// A listening admin socket.
@@ -33,76 +41,161 @@ pub struct AdminBound {
     pub fd: OwnedFd,
 }
 
-/// Every socket.
-pub struct Sockets {
+/// Every listening socket of the process, by who serves it.
+pub struct Opened {
     /// By thread.
     pub threads: Vec<Vec<Bound>>,
     /// The admin sockets, all served by the first thread.
     pub admin: Vec<AdminBound>,
     /// The listeners of peers sections, by the section's position, all served by the first thread.
     pub peers: Vec<(usize, OwnedFd)>,
+    /// What becomes of each.
+    pub fates: Vec<Arc<Fate>>,
+}
+
+/// A `bind` line and its sockets.
+struct Line {
+    id: ListenerId,
+    addr: SockAddr,
+    opts: BindOpts,
+    threads: Vec<usize>,
+    sockets: Vec<Named>,
+}
+
+impl Line {
+    /// Whether the connections of its `n`th socket are dealt out: those of the others belong to one thread each, and
+    /// each thread has as many of them.
+    fn is_dealt(&self, n: usize) -> bool {
+        let threads = self.threads.len();
+        threads > 1 && n >= self.sockets.len() / threads * threads
+    }
+}
+
+/// Every socket, bound. Those that are new do not listen yet.
+pub struct Sockets {
+    threads: usize,
+    lines: Vec<Line>,
+    admin: Vec<(cli::SocketConf, Named)>,
+    peers: Vec<(usize, SockAddr, Named)>,
 }
 
 impl Sockets {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.admin.len() + self.peers.len() + self.threads.iter().map(Vec::len).sum::<usize>()
+        self.admin.len() + self.peers.len() + self.lines.iter().map(|l| l.sockets.len()).sum::<usize>()
+    }
+
+    /// Of how many the connections are dealt out by the thread that accepts.
+    pub fn dealers(&self) -> usize {
+        self.lines.iter().map(|l| (0..l.sockets.len()).filter(|n| l.is_dealt(*n)).count()).sum()
+    }
+
+    /// The admin sockets.
+    pub fn admin(&self) -> impl ExactSizeIterator<Item = &cli::SocketConf> {
+        self.admin.iter().map(|(conf, _)| conf)
+    }
+
+    /// New Unix sockets take their paths: as long as this process sees these, and has the right to.
+    ///
+    /// # Errors
+    /// One line for the first that cannot.
+    pub fn take_paths(&mut self) -> Result<(), String> {
+        let lines = self.lines.iter_mut().flat_map(|l| l.sockets.iter_mut().map(|s| (&l.addr, s)));
+        let admin = self.admin.iter_mut().map(|(conf, s)| (&conf.addr, s));
+        let peers = self.peers.iter_mut().map(|(_, addr, s)| (&*addr, s));
+        for (addr, socket) in lines.chain(admin).chain(peers) {
+            socket.opening.take_path().map_err(|e| cannot_listen(addr, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Lets connections come to all, and keeps them for successors.
+    ///
+    /// # Errors
+    /// One line for the first that cannot.
+    pub fn listen(self, inherited: &mut Inherited) -> Result<Opened, String> {
+        let threads = (0..self.threads).map(|_| Vec::new()).collect();
+        let mut out = Opened { threads, admin: Vec::new(), peers: Vec::new(), fates: Vec::new() };
+        let mut listen = |addr: &SockAddr, socket: Named| {
+            let (fd, fate) = socket.listen(inherited).map_err(|e| cannot_listen(addr, &e))?;
+            out.fates.push(fate.clone());
+            Ok::<_, String>((fd, fate))
+        };
+        for mut line in self.lines {
+            let count = line.sockets.len();
+            let dealt: Vec<bool> = (0..count).map(|n| line.is_dealt(n)).collect();
+            for (n, socket) in line.sockets.drain(..).enumerate() {
+                let (fd, fate) = listen(&line.addr, socket)?;
+                let thread = line.threads[n % line.threads.len()];
+                out.threads[thread].push(Bound { id: line.id, fd, dealt: dealt[n], fate });
+            }
+        }
+        for (conf, socket) in self.admin {
+            let (fd, _) = listen(&conf.addr, socket)?;
+            out.admin.push(AdminBound { conf, fd });
+        }
+        for (at, addr, socket) in self.peers {
+            out.peers.push((at, listen(&addr, socket)?.0));
+        }
+        Ok(out)
     }
 }
 
-/// Open them all. `Err`: one line for each that failed.
+fn cannot_listen(addr: &SockAddr, error: &io::Error) -> String {
+    format!("startup : cannot listen on socket ({}) for [{}]", words(error), shown(addr))
+}
+
+/// Bind them all, or take them over. `Err`: one line for each that failed.
 pub fn all(
     snapshot: &Snapshot,
     admin: &[cli::SocketConf],
-    threads: usize,
-    reuseport: bool,
+    (threads, reuseport): (usize, bool),
     sources: &Sources,
+    inherited: &mut Inherited,
 ) -> Result<Sockets, Vec<String>> {
     let global = snapshot.global.get::<GlobalConf>().cloned().unwrap_or_default();
     let reuseport = reuseport && !global.process.no_reuseport;
+    let mut pool = Pool::of(inherited);
     let mut errors = Vec::new();
-    let no_sockets = (0..threads).map(|_| Vec::new()).collect();
-    let mut sockets = Sockets { threads: no_sockets, admin: Vec::new(), peers: Vec::new() };
+    let mut sockets = Sockets { threads, lines: Vec::new(), admin: Vec::new(), peers: Vec::new() };
+    let mut failed = |loc: Loc, what: &str, addr: &SockAddr, error: &io::Error| {
+        let (place, words, shown) = (place(loc, sources), words(error), shown(addr));
+        errors.push(format!("Binding {place} for {what}: cannot bind socket ({words}) for [{shown}]"));
+    };
     for conf in &snapshot.listeners {
         let px = snapshot.proxy(conf.proxy);
         if px.disabled {
             continue;
         }
-        if let Err(error) = listener(conf, px, (reuseport, &global.tune), &mut sockets.threads) {
-            let what = if px.backend.is_some() { "proxy" } else { "frontend" };
-            let place = place(conf.loc, sources);
-            errors.push(format!(
-                "Binding {place} for {what} {}: cannot bind socket ({}) for [{}]",
-                px.name,
-                words(&error),
-                shown(&conf.addr)
-            ));
+        let (threads, addr) = (threads_of(conf, threads), conf.addr.clone());
+        let single = !reuseport || !matches!(addr, SockAddr::Inet(_));
+        let opts = bind_opts(conf, px, single, &global.tune);
+        match pool.open(&addr, &opts, if single { 1 } else { threads.len() }) {
+            Ok(opened) => sockets.lines.push(Line { id: conf.id, addr, opts, threads, sockets: opened }),
+            Err(error) => {
+                let what = if px.backend.is_some() { "proxy" } else { "frontend" };
+                failed(conf.loc, &format!("{what} {}", px.name), &addr, &error);
+            }
         }
     }
     for (at, section) in snapshot.peers.iter().enumerate().filter(|(_, s)| s.is_active()) {
         let Some(listen) = &section.listen else { continue };
-        match peers_listener(listen, reuseport) {
-            Ok(fd) => sockets.peers.push((at, fd)),
-            Err(error) => errors.push(format!(
-                "Binding {} for peers section {}: cannot bind socket ({}) for [{}]",
-                place(listen.loc, sources),
-                section.name,
-                words(&error),
-                shown(&listen.addr)
-            )),
+        let opts = BindOpts { no_reuseport: !reuseport, ..listen.opts.clone() };
+        match pool.open_one(&listen.addr, &opts) {
+            Ok(socket) => sockets.peers.push((at, listen.addr.clone(), socket)),
+            Err(e) => failed(listen.loc, &format!("peers section {}", section.name), &listen.addr, &e),
         }
     }
     for conf in admin {
-        match admin_socket(conf) {
-            Ok(fd) => sockets.admin.push(AdminBound { conf: conf.clone(), fd }),
-            Err(error) => errors.push(format!(
-                "Binding {} for the admin socket: cannot bind socket ({}) for [{}]",
-                place(conf.loc, sources),
-                words(&error),
-                shown(&conf.addr)
-            )),
+        match admin_opts(conf).and_then(|opts| pool.open_one(&conf.addr, &opts)) {
+            Ok(socket) => sockets.admin.push((conf.clone(), socket)),
+            Err(error) => failed(conf.loc, "the admin socket", &conf.addr, &error),
         }
     }
+    for line in &mut sockets.lines {
+        line.sockets.extend(pool.rest(&line.addr, &line.opts));
+    }
+    pool.leave(inherited);
     if errors.is_empty() { Ok(sockets) } else { Err(errors) }
 }
 
@@ -127,37 +220,6 @@ fn threads_of(conf: &ListenerConf, count: usize) -> Vec<usize> {
         (0..count).filter(|t| conf.threads == 0 || (*t < 64 && conf.threads & (1 << t) != 0)).collect();
     // A set that names only threads that do not exist would leave the listener without any.
     if chosen.is_empty() { (0..count).collect() } else { chosen }
-}
-
-fn listener(
-    conf: &ListenerConf,
-    px: &Proxy,
-    (reuseport, tune): (bool, &TuneConf),
-    out: &mut [Vec<Bound>],
-) -> io::Result<()> {
-    let threads = threads_of(conf, out.len());
-    let (first, rest) = threads.split_first().expect("a listener has at least one thread");
-    if let SockAddr::Fd(fd) = conf.addr {
-        let dealt = !rest.is_empty();
-        out[*first].push(Bound { id: conf.id, fd: duplicate_fd(fd)?, dealt });
-        return Ok(());
-    }
-    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
-        return Err(io::Error::other("this kind of address cannot be listened on"));
-    };
-    let single = !reuseport || !matches!(addr, net::SockAddr::Ip(_));
-    let opts = bind_opts(conf, px, single, tune);
-    out[*first].push(Bound {
-        id: conf.id,
-        fd: Listener::open(&addr, &opts)?,
-        dealt: single && !rest.is_empty(),
-    });
-    if !single {
-        for thread in rest {
-            out[*thread].push(Bound { id: conf.id, fd: Listener::open(&addr, &opts)?, dealt: false });
-        }
-    }
-    Ok(())
 }
 
 /// Length of the accept queue when nothing is configured: HAProxy takes the frontend's maxconn; the kernel cuts it
@@ -197,28 +259,11 @@ fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool, tune: &TuneConf) -> 
     }
 }
 
-fn peers_listener(conf: &ListenConf, reuseport: bool) -> io::Result<OwnedFd> {
-    if let SockAddr::Fd(fd) = conf.addr {
-        return duplicate_fd(fd);
-    }
-    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
-        return Err(io::Error::other("this kind of address cannot be listened on"));
-    };
-    Listener::open(&addr, &BindOpts { no_reuseport: !reuseport, ..conf.opts.clone() })
-}
-
-fn admin_socket(conf: &cli::SocketConf) -> io::Result<OwnedFd> {
-    if let SockAddr::Fd(fd) = conf.addr {
-        return duplicate_fd(fd);
-    }
-    let Some(addr) = net::SockAddr::configured(&conf.addr) else {
-        return Err(io::Error::other("this kind of address cannot be listened on"));
-    };
+fn admin_opts(conf: &cli::SocketConf) -> io::Result<BindOpts> {
     let owner = UnixOwner {
         mode: conf.mode,
         uid: conf.user.as_ref().map(user_id).transpose().map_err(io::Error::other)?,
         gid: conf.group.as_ref().map(group_id).transpose().map_err(io::Error::other)?,
     };
-    let opts = BindOpts { no_reuseport: true, unix: owner, nodelay: true, ..BindOpts::default() };
-    Listener::open(&addr, &opts)
+    Ok(BindOpts { no_reuseport: true, unix: owner, nodelay: true, ..BindOpts::default() })
 }

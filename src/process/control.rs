@@ -1,5 +1,6 @@
 //! The main thread after the start: signals, the second's tick, the end.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -12,8 +13,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
+use super::bind::Opened;
 use super::handover::{self, Receivers};
+use super::inherit::{Held, Inherited, serving};
 use super::link::ToWorker;
+use super::pool::Fate;
+use super::worker::Peers;
 use super::{messages, worker};
 use crate::base::time::{Mono, Wall};
 use crate::cli;
@@ -105,6 +110,10 @@ pub struct Control {
     pub receivers: Option<Arc<Receivers>>,
     /// The channel to the process that serves instead of this one now.
     pub successor: Option<Successor>,
+    /// What becomes of the listening sockets.
+    pub fates: Vec<Arc<Fate>>,
+    /// What others may ask for.
+    pub held: Held,
 }
 
 /// The process that serves instead of this one.
@@ -153,6 +162,37 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// Let every thread serve its sockets.
+    pub fn open(&mut self, opened: Opened, sections: Vec<crate::peers::Prepared>) {
+        let Opened { threads, admin, peers, fates } = opened;
+        self.fates = fates;
+        let mut first = Some((admin, Peers { sections, listeners: peers }));
+        for (handle, bound) in self.handles.iter().zip(threads) {
+            let (admin, peers) = first.take().map_or((Vec::new(), None), |(a, p)| (a, Some(p)));
+            let listening = worker::Listening { bound, admin, peers };
+            handle.post(Box::new(move || worker::open(listening)));
+        }
+    }
+
+    /// Tell the others that this process serves now.
+    ///
+    /// # Errors
+    /// The master is gone, or does not read.
+    pub fn ready(&mut self, inherited: &mut Inherited, predecessor: Option<Channel>) -> io::Result<()> {
+        let keys: Vec<&str> = self.fates.iter().map(|fate| fate.key.as_str()).collect();
+        self.held = inherited.ready(predecessor.as_ref(), &keys)?;
+        Ok(())
+    }
+
+    /// Say which listening sockets are left to this process alone, before its threads stop: those whose keys are not
+    /// among these.
+    fn leave_sockets(&mut self, served: Option<HashSet<String>>) {
+        self.held.clear();
+        // Who does not say what it serves may serve all: then nobody is lost but in what it does not.
+        let Some(served) = served else { return };
+        self.fates.iter().filter(|fate| !served.contains(&fate.key)).for_each(|fate| fate.leave_to_us());
     }
 
     /// Let every thread close what it has open. Without that, the kernel would do it some time after our exit: a ring
@@ -221,10 +261,13 @@ impl Control {
         let receivers = self.receivers.take();
         match self.successor.replace(Successor::Served) {
             Some(Successor::Known(channel)) => {
+                self.leave_sockets(serving::hear(&channel));
+                self.post(worker::leave_admin);
                 handover::give(channel, self.shared.clone(), self.handles.clone(), receivers);
             }
             other => {
                 self.successor = other;
+                self.leave_sockets(Some(HashSet::new()));
                 handover::stop_alone(&self.handles, receivers.as_deref());
             }
         }

@@ -1,7 +1,7 @@
 //! The background, the pid file, and the processes that we replace.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -25,16 +25,7 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> String {
     format!("startup : cannot {what}: {why}")
 }
 
-/// Go to the background: a child in a session of its own, without the terminal. Before any thread was started.
-pub fn detach() -> Result<Side, String> {
-    let side = fork()?;
-    if side == Side::Daemon {
-        leave_terminal()?;
-    }
-    Ok(side)
-}
-
-/// A child in a session of its own, that still has the terminal.
+/// A child in a session of its own, that still has the terminal. Before any thread was started.
 pub fn fork() -> Result<Side, String> {
     match crate::sys::process::fork() {
         Err(error) => Err(failed("fork", &error)),
@@ -46,14 +37,36 @@ pub fn fork() -> Result<Side, String> {
     }
 }
 
+/// What is there instead of the terminal.
+///
+/// # Errors
+/// One line.
+pub fn null() -> Result<File, String> {
+    File::options().read(true).write(true).open("/dev/null").map_err(|e| failed("open /dev/null", &e))
+}
+
 /// Read and write nothing there any more, and say nothing.
 pub fn leave_terminal() -> Result<(), String> {
-    let null =
-        File::options().read(true).write(true).open("/dev/null").map_err(|e| failed("open /dev/null", &e))?;
+    leave_terminal_for(null()?)
+}
+
+/// The same, for `null` that was opened before.
+pub fn leave_terminal_for(null: File) -> Result<(), String> {
     let all = dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null));
     all.map_err(|e| failed("leave the terminal", &e.desc()))?;
     messages::be_quiet();
     Ok(())
+}
+
+/// Wait until the daemon serves.
+///
+/// # Errors
+/// One line: it has ended instead.
+pub fn await_child(mut began: std::io::PipeReader) -> Result<(), Vec<String>> {
+    match began.read(&mut [0]) {
+        Ok(1) => Ok(()),
+        _ => Err(vec!["startup : the process in the background has ended while it started".to_owned()]),
+    }
 }
 
 /// The pid file: opened before the jail is entered, written when the final process id is known.

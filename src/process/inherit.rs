@@ -4,7 +4,7 @@
 //! Whoever opens something asks [`Inherited::take`] first, and hands what it opened instead to [`Inherited::keep`].
 //! [`Inherited::ready`] then tells the master what to hold from now on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -26,12 +26,20 @@ pub struct Inherited {
     pub fds: HashMap<String, OwnedFd>,
     /// The process that serves until now (its id, 0 when unknown), and the channel to it.
     pub predecessor: Option<(i32, Channel)>,
-    /// The channel to the master.
+    /// The channel to the master, or to the process that hands over without one.
     pub link: Option<Arc<Channel>>,
-    /// What was opened, for successors. In the order of the keys: what is left out when something fails is the same
-    /// each time.
-    kept: BTreeMap<String, OwnedFd>,
+    /// Whether others may ask this process for what it has (`expose-fd listeners`). To be set before anything is taken.
+    pub exposes: bool,
+    /// What is used, for successors.
+    held: Held,
+    /// Keys of what was put there by this process.
+    new: BTreeSet<String>,
+    /// Keys of what was inherited and is of no use.
+    unwanted: Vec<String>,
 }
+
+/// What successors get: descriptors by key.
+pub type Held = BTreeMap<String, OwnedFd>;
 
 impl Inherited {
     /// Everything that this process's master hands to it; nothing without a master.
@@ -90,40 +98,142 @@ impl Inherited {
     }
 
     /// What has that key. It stays with the master unless something else is kept under the same key.
-    pub fn take(&mut self, key: &str) -> Option<OwnedFd> {
-        self.fds.remove(key)
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn take(&mut self, key: &str) -> io::Result<Option<OwnedFd>> {
+        let Some(fd) = self.fds.remove(key) else { return Ok(None) };
+        self.hold(key, &fd)?;
+        Ok(Some(fd))
     }
 
     /// Keep this for successors under that key, in place of what has had it.
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn keep(&mut self, key: impl Into<String>, fd: impl AsFd) -> io::Result<()> {
-        if self.link.is_some() {
-            self.kept.insert(key.into(), fd.as_fd().try_clone_to_owned()?);
+    pub fn keep(&mut self, key: &str, fd: impl AsFd) -> io::Result<()> {
+        if self.link.is_some() || self.exposes {
+            self.held.insert(key.to_owned(), fd.as_fd().try_clone_to_owned()?);
+            self.new.insert(key.to_owned());
         }
         Ok(())
     }
 
-    /// Everything runs: tell the master what to hold, that this process serves now, and what nobody has taken.
+    /// What was inherited under that key is used.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn hold(&mut self, key: &str, fd: impl AsFd) -> io::Result<()> {
+        if self.exposes {
+            self.held.insert(key.to_owned(), fd.as_fd().try_clone_to_owned()?);
+        }
+        Ok(())
+    }
+
+    /// What was inherited under that key is of no use.
+    pub fn unwanted(&mut self, key: String) {
+        self.unwanted.push(key);
+    }
+
+    /// Another end of the channel to the predecessor.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn predecessor_again(&self) -> io::Result<Option<Channel>> {
+        let again = self.predecessor.as_ref().map(|(_, channel)| channel.as_fd().try_clone_to_owned());
+        Ok(again.transpose()?.map(Channel::from_fd))
+    }
+
+    /// Everything runs: tell the process before this one which listening sockets (their keys) are served here too, and
+    /// the master what to hold, that this process serves now, and what nobody has taken. What others may ask for is
+    /// given back.
     ///
     /// # Errors
     /// The master is gone, or does not read.
-    pub fn ready(&mut self) -> io::Result<()> {
-        let kept = std::mem::take(&mut self.kept);
-        let unwanted: Vec<String> = self.fds.drain().map(|(key, _)| key).collect();
-        let Some(link) = &self.link else { return Ok(()) };
-        let mut keys = Vec::with_capacity(kept.len());
-        for (key, fd) in kept {
-            keys.push(key.clone());
-            ToMaster::Keep(key, fd).send(link)?;
+    pub fn ready(&mut self, predecessor: Option<&Channel>, listeners: &[&str]) -> io::Result<Held> {
+        if let Some(predecessor) = predecessor {
+            // One that is gone has no sockets to close.
+            let _ = serving::tell(predecessor, listeners);
         }
-        ToMaster::Ready.send(link)?;
-        messages::log_to(None);
-        for key in unwanted.into_iter().filter(|key| keys.binary_search(key).is_err()) {
-            ToMaster::Forget(key).send(link)?;
+        let mut held = std::mem::take(&mut self.held);
+        let new = std::mem::take(&mut self.new);
+        let mut unwanted = std::mem::take(&mut self.unwanted);
+        unwanted.extend(self.fds.drain().map(|(key, _)| key));
+        if let Some(link) = &self.link {
+            for key in &new {
+                if let Some(fd) = held.get(key) {
+                    ToMaster::Keep(key.clone(), fd.try_clone()?).send(link)?;
+                }
+            }
+            ToMaster::Ready.send(link)?;
+            messages::log_to(None);
+            for key in unwanted.into_iter().filter(|key| !new.contains(key)) {
+                ToMaster::Forget(key).send(link)?;
+            }
         }
-        Ok(())
+        if !self.exposes {
+            held.clear();
+        }
+        Ok(held)
+    }
+}
+
+/// What a process tells the one before it, as the first thing on the channel between them: the listening sockets that
+/// it serves too. The old one leaves those alone; of its others, it serves whoever waits in their queues, and closes
+/// them.
+pub mod serving {
+    use std::collections::HashSet;
+    use std::io;
+    use std::time::Duration;
+
+    use crate::net::Channel;
+
+    /// Bytes of keys in one message.
+    const PART: usize = 16 << 10;
+    /// How long each message may take: all of them were sent before the other end was handed to us.
+    const WAIT: Duration = Duration::from_millis(200);
+    /// Messages at most.
+    const PARTS_MAX: usize = 1024;
+    /// First word of each. A message with nothing else is the last one.
+    const WORD: &str = "listeners";
+
+    /// Tell the predecessor.
+    ///
+    /// # Errors
+    /// As [`Channel::send_within`].
+    pub fn tell(predecessor: &Channel, keys: &[&str]) -> io::Result<()> {
+        let mut text = WORD.to_owned();
+        for key in keys {
+            if text.len() + key.len() > PART {
+                predecessor.send_within(text.as_bytes(), &[], WAIT)?;
+                text.truncate(WORD.len());
+            }
+            text.push(' ');
+            text.push_str(key);
+        }
+        if text.len() > WORD.len() {
+            predecessor.send_within(text.as_bytes(), &[], WAIT)?;
+        }
+        predecessor.send_within(WORD.as_bytes(), &[], WAIT)
+    }
+
+    /// What the successor has told. `None`: not, or not all. Anything else that it says is left for others to hear.
+    pub fn hear(successor: &Channel) -> Option<HashSet<String>> {
+        let mut keys = HashSet::new();
+        for _ in 0..PARTS_MAX {
+            successor.wait(WAIT);
+            if !successor.is_next(WORD.as_bytes()) {
+                return None;
+            }
+            let packet = successor.receive().ok()??;
+            let text = String::from_utf8(packet.bytes).ok()?;
+            let rest = text.strip_prefix(WORD)?;
+            if rest.is_empty() {
+                return Some(keys);
+            }
+            keys.extend(rest.split_ascii_whitespace().map(str::to_owned));
+        }
+        None
     }
 }
 
@@ -157,7 +267,8 @@ mod tests {
             ToWorker::Inherit("later".into(), null()).send(master).expect("sent");
         });
         let mut inherited = inherited.expect("understood");
-        assert!(inherited.take("state").is_some() && inherited.take("state").is_none());
+        let mut take = || inherited.take("state").expect("a descriptor");
+        assert!(take().is_some() && take().is_none());
         assert_eq!(inherited.fds.keys().collect::<Vec<_>>(), ["listener/a/0"]);
         assert_eq!(inherited.predecessor.as_ref().map(|p| p.0), Some(7));
     }
@@ -177,10 +288,11 @@ mod tests {
         for key in ["used", "replaced", "unwanted"] {
             inherited.fds.insert(key.into(), null());
         }
-        inherited.take("used").expect("it was inherited");
+        inherited.unwanted("broken".into());
+        inherited.take("used").expect("a descriptor").expect("it was inherited");
         inherited.keep("replaced", null()).expect("a descriptor");
         inherited.keep("new", null()).expect("a descriptor");
-        inherited.ready().expect("the master reads");
+        assert!(inherited.ready(None, &[]).expect("the master reads").is_empty(), "nobody may ask for it");
         let mut said = Vec::new();
         drop(inherited);
         while let Some(message) = ToMaster::receive(&master).expect("understood") {
@@ -190,14 +302,38 @@ mod tests {
                 other => format!("{other:?}"),
             });
         }
-        assert_eq!(said, ["keep new", "keep replaced", "Ready", "forget unwanted"]);
+        assert_eq!(said, ["keep new", "keep replaced", "Ready", "forget broken", "forget unwanted"]);
     }
 
     #[test]
-    fn without_a_master_nothing_is_said() {
-        let mut inherited = Inherited::default();
-        inherited.keep("new", null()).expect("a descriptor");
-        assert!(inherited.kept.is_empty());
-        inherited.ready().expect("nothing to do");
+    fn without_a_master_nothing_is_said_or_kept_unless_others_may_ask_for_it() {
+        for exposes in [false, true] {
+            let mut inherited = Inherited { exposes, ..Inherited::default() };
+            inherited.fds.insert("old".into(), null());
+            inherited.fds.insert("left".into(), null());
+            inherited.take("old").expect("a descriptor");
+            inherited.keep("new", null()).expect("a descriptor");
+            let held = inherited.ready(None, &[]).expect("nothing to do");
+            let expected: &[&str] = if exposes { &["new", "old"] } else { &[] };
+            assert_eq!(held.into_keys().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn an_old_process_hears_which_sockets_are_served_on() {
+        let hear = |send: &dyn Fn(&Channel)| {
+            let (new, old) = Channel::pair().expect("a pair");
+            send(&new);
+            drop(new);
+            serving::hear(&old)
+        };
+        let keys: Vec<String> = (0..2000).map(|n| format!("listener/127.0.0.1%3A{n}/0")).collect();
+        let all: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let told = hear(&|new| serving::tell(new, &all).expect("there is room"));
+        assert_eq!(told, Some(keys.iter().cloned().collect()));
+        assert_eq!(hear(&|new| serving::tell(new, &[]).expect("there is room")), Some([].into()));
+        assert_eq!(hear(&|_| ()), None);
+        assert_eq!(hear(&|new| new.send(b"something else", &[]).expect("sent")), None);
+        assert_eq!(hear(&|new| new.send(b"listeners a", &[]).expect("sent")), None);
     }
 }

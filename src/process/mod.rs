@@ -19,6 +19,7 @@ pub mod link;
 mod load;
 pub mod master;
 mod messages;
+mod pool;
 mod privileges;
 mod report;
 mod start;

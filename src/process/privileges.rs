@@ -69,6 +69,11 @@ pub fn group_id(account: &Account) -> Result<u32, String> {
     }
 }
 
+/// Whether [`drop`] changes what paths mean, or what may be done with them.
+pub fn changes(conf: &GlobalConf, ids: Ids) -> bool {
+    conf.process.chroot.is_some() || ids.uid.is_some() || ids.gid.is_some()
+}
+
 /// Enter the jail and become the user. The order matters: each step needs rights that the next one gives up.
 pub fn drop(conf: &GlobalConf, ids: Ids) -> Result<(), String> {
     if let Some(dir) = &conf.process.chroot {

@@ -14,9 +14,9 @@ use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
 use super::handover::Receivers;
-use super::inherit::Inherited;
+use super::inherit::{Held, Inherited};
 use super::load::Ready;
-use super::worker::{self, Arrivals, Load, Peers, Start};
+use super::worker::{self, Arrivals, Load, Start};
 use super::{daemon, limits, messages, privileges, version};
 use crate::acl::PatternLists;
 use crate::cli;
@@ -68,11 +68,13 @@ fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepar
     runtime::probe().map_err(one)?;
     let threads = thread_count(&global);
     let ids = privileges::look_up(&global).map_err(one)?;
-    let sockets =
-        bind::all(&snapshot, &admin, threads, !args.no_reuseport, &sources).map_err(|mut lines| {
-            lines.push("startup : not every address could be bound, nothing was started".to_owned());
-            lines
-        })?;
+    inherited.exposes = admin.iter().any(cli::SocketConf::exposes);
+    let reuseport = !args.no_reuseport;
+    let bound = bind::all(&snapshot, &admin, (threads, reuseport), &sources, &mut inherited);
+    let mut sockets = bound.map_err(|mut lines| {
+        lines.push("startup : not every address could be bound, nothing was started".to_owned());
+        lines
+    })?;
     if let Some(demo) = &demo {
         let _ = std::io::stdout().lock().write_all(demo.announcement().as_bytes());
     }
@@ -87,25 +89,35 @@ fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepar
     // that of the service.
     let managed = background || args.foreground_service || args.master_worker || args.master_worker_notify;
     let pidfile = if managed { daemon::PidFile::open(args, &global)? } else { None };
-    let side = if background { daemon::detach().map_err(one)? } else { daemon::Side::Daemon };
-    // The parent writes the daemon's id: a script that has started us finds it when we return.
-    match (side, &pidfile) {
-        (daemon::Side::Parent(child), Some(file)) => file.write(child)?,
-        (daemon::Side::Daemon, Some(file)) if !background => file.write(nix::unistd::getpid().as_raw())?,
-        _ => {}
-    }
-    if matches!(side, daemon::Side::Parent(_)) {
+    let (began, begins) = std::io::pipe().map_err(|e| one(format!("startup : no pipe: {e}")))?;
+    let terminal = if daemon { Some(daemon::null().map_err(one)?) } else { None };
+    let side = if background { daemon::fork().map_err(one)? } else { daemon::Side::Daemon };
+    // The parent writes the daemon's id: a script that has started us finds it when we return, and somebody who serves.
+    if let daemon::Side::Parent(child) = side {
+        std::mem::drop(begins);
+        daemon::await_child(began)?;
+        pidfile.map_or(Ok(()), |file| file.write(child))?;
         return Ok(Prepared::Parent);
+    }
+    if let (Some(file), false) = (&pidfile, background) {
+        file.write(nix::unistd::getpid().as_raw())?;
+    }
+    if privileges::changes(&global, ids) {
+        sockets.take_paths().map_err(one)?;
     }
     privileges::drop(&global, ids).map_err(one)?;
     let signals = Signals::new().map_err(|e| one(format!("startup : signalfd: {}", e.desc())))?;
     let facts = Facts { args, global: &global, limits, threads, env: &env, lists: &lists, tables: &tables };
-    let mut control = launch(snapshot, sockets, demo, &facts, &mut inherited)?;
+    let predecessor = inherited.predecessor_again().map_err(|e| one(format!("startup : {e}")))?;
+    let (mut control, peers) = launch(snapshot, &sockets, demo, &facts, &mut inherited)?;
     control.await_threads()?;
-    inherited.ready().map_err(|e| one(format!("startup : the master does not listen: {e}")))?;
-    if daemon && !background {
-        daemon::leave_terminal().map_err(one)?;
-    }
+    // From here on clients may come: nothing that could fail is left.
+    control.open(sockets.listen(&mut inherited).map_err(one)?, peers);
+    control
+        .ready(&mut inherited, predecessor)
+        .map_err(|e| one(format!("startup : the master does not listen: {e}")))?;
+    terminal.map_or(Ok(()), daemon::leave_terminal_for).map_err(one)?;
+    let _ = (&begins).write_all(b"!");
     daemon::signal_old(args);
     Ok(Prepared::Run(Box::new(Running { control, signals })))
 }
@@ -153,9 +165,10 @@ fn needs(snapshot: &Snapshot, global: &GlobalConf, sockets: &Sockets, threads: u
     });
     DescriptorNeeds {
         threads,
-        listeners: sockets.count(),
+        // Those that others may ask for are open twice.
+        listeners: sockets.count() * (1 + usize::from(sockets.admin().any(cli::SocketConf::exposes))),
         checks: servers.filter(|s| s.check.enabled == Some(true)).count(),
-        admin: if sockets.admin.is_empty() { 0 } else { global.stats.maxconn },
+        admin: if sockets.admin().len() == 0 { 0 } else { global.stats.maxconn },
         splice: splice && !global.tune.no_splice,
         hard_limit: limits::hard_limit(),
     }
@@ -172,13 +185,14 @@ struct Facts<'a> {
     tables: &'a Arc<Tables>,
 }
 
+/// Starts the threads. They serve nothing yet.
 fn launch(
     snapshot: Snapshot,
-    sockets: Sockets,
+    sockets: &Sockets,
     demo: Option<super::demo::Servers>,
     facts: &Facts<'_>,
     inherited: &mut Inherited,
-) -> Result<Control, Vec<String>> {
+) -> Result<(Control, Vec<crate::peers::Prepared>), Vec<String>> {
     let global = facts.global;
     let snapshot = Arc::new(snapshot);
     let live = Arc::new(Live::new(&snapshot, facts.threads));
@@ -198,36 +212,30 @@ fn launch(
         Box::new(report),
     ));
     check::prepare(&watch);
-    let context = Arc::new(admin_context(&shared, watch, handles.clone(), &sockets, facts));
-    let dealers = sockets.threads.iter().flatten().filter(|b| b.dealt).count();
-    let dealers = Arc::new(AtomicUsize::new(dealers));
+    let context = Arc::new(admin_context(&shared, watch, handles.clone(), sockets, facts));
+    let dealers = Arc::new(AtomicUsize::new(sockets.dealers()));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
     // No thread ends before there is something that takes connections over.
     let arrivals = || Arrivals::new(handles.clone(), dealers.clone(), loads.clone(), shared.clone());
     let predecessor = inherited.predecessor.take().map(|(_, channel)| (channel, arrivals()));
     let prepared =
         crate::peers::prepare(&shared.snapshot.peers, &shared.snapshot.tables, &shared.stick, facts.threads);
-    let mut peers = Some(Peers { sections: prepared, listeners: sockets.peers });
-    let mut admin = Some(sockets.admin);
     let mut demo = demo;
     let mut joins = Vec::new();
-    for ((builder, bound), cpus) in builders.into_iter().zip(sockets.threads).zip(cpus) {
+    for (builder, cpus) in builders.into_iter().zip(cpus) {
         let start = Start {
             index: joins.len(),
-            bound,
-            admin: admin.take().unwrap_or_default(),
             shared: shared.clone(),
             threads: handles.clone(),
             dealers: dealers.clone(),
             loads: loads.clone(),
             admin_context: context.clone(),
-            peers: peers.take(),
             demo: demo.take(),
         };
         joins.push(spawn(builder, start, cpus).map_err(|e| one(format!("cannot start a thread: {e}")))?);
     }
     let receivers = predecessor.map(|(channel, arrivals)| Receivers::take_all(channel, &shared, arrivals));
-    Ok(Control {
+    let control = Control {
         shared,
         handles,
         joins,
@@ -237,7 +245,10 @@ fn launch(
         link: inherited.link.clone(),
         receivers: receivers.transpose().map_err(|e| one(format!("cannot take connections over: {e}")))?,
         successor: None,
-    })
+        fates: Vec::new(),
+        held: Held::new(),
+    };
+    Ok((control, prepared))
 }
 
 fn spawn(
@@ -292,7 +303,7 @@ fn admin_context(
             maxsessrate: facts.global.limits.maxsessrate.unwrap_or(0),
             memory_max_mb: facts.args.memory.unwrap_or(0),
             env: facts.env.clone(),
-            sockets: sockets.admin.iter().map(|s| (s.conf.addr.to_string(), s.conf.level)).collect(),
+            sockets: sockets.admin().map(|conf| (conf.addr.to_string(), conf.level)).collect(),
             listeners: sockets.count(),
         },
         timeout: facts.global.stats.timeout,

@@ -26,10 +26,6 @@ use crate::{cli, peers};
 pub struct Start {
     /// Its number.
     pub index: usize,
-    /// Its listening sockets.
-    pub bound: Vec<Bound>,
-    /// Its admin sockets.
-    pub admin: Vec<AdminBound>,
     /// Everything about the configuration.
     pub shared: Arc<Shared>,
     /// The handles of all threads, for dealing out.
@@ -40,10 +36,18 @@ pub struct Start {
     pub loads: Arc<[Load]>,
     /// What the admin sockets' commands act on.
     pub admin_context: Arc<cli::Context>,
-    /// The peers sections and their listeners, on the thread that runs them.
-    pub peers: Option<Peers>,
     /// The demonstration's servers.
     pub demo: Option<demo::Servers>,
+}
+
+/// What a thread listens on.
+pub struct Listening {
+    /// Sockets for clients.
+    pub bound: Vec<Bound>,
+    /// Admin sockets.
+    pub admin: Vec<AdminBound>,
+    /// The peers sections and their listeners, on the thread that runs them.
+    pub peers: Option<Peers>,
 }
 
 /// The peers sections, and their listeners by the section's position.
@@ -73,6 +77,10 @@ struct Local {
     paused: Cell<bool>,
     /// Any of the above changed.
     changed: Notify,
+    /// What the admin sockets' commands act on.
+    admin: Arc<cli::Context>,
+    /// Another process serves the admin sockets.
+    left: Notify,
 }
 
 impl Local {
@@ -244,11 +252,13 @@ pub async fn run(start: Start) {
         threads: start.threads,
         dealers: start.dealers,
         loads: start.loads,
-        listening: Cell::new(start.bound.len()),
+        listening: Cell::new(0),
         stopping: Cell::new(false),
         halted: Cell::new(false),
         paused: Cell::new(false),
         changed: Notify::new(),
+        admin: start.admin_context.clone(),
+        left: Notify::new(),
     });
     LOCAL.set(Some(local.clone()));
     for early in EARLY.take() {
@@ -258,30 +268,23 @@ pub async fn run(start: Start) {
     if local.worker.has_tables() {
         runtime::spawn(maintain_tables(local.clone()));
     }
-    for bound in start.bound {
-        runtime::spawn(listen(local.clone(), bound));
-    }
-    for bound in start.admin {
-        runtime::spawn(admin(start.admin_context.clone(), bound));
-    }
-    if let Some(Peers { sections, listeners }) = start.peers {
-        let local = Rc::downgrade(&local);
-        peers::start(sections, listeners, move || {
-            if let Some(local) = local.upgrade() {
-                local.changed.notify_all();
-            }
-        });
-    }
     if let Some(servers) = start.demo {
         servers.spawn(&start.admin_context);
     }
     while !local.is_over() {
         local.changed.notified().await;
     }
+    let until = runtime::now() + ADMIN_END;
+    while cli::open_sessions() > 0 && !local.halted.get() && runtime::now() < until {
+        first(local.changed.notified(), runtime::sleep(DRAIN)).await;
+    }
     peers::forget();
     crate::log::flush();
     LOCAL.set(None);
 }
+
+/// Time that the admin socket's clients have for an answer when nothing else is left to do.
+const ADMIN_END: Duration = Duration::from_secs(1);
 
 /// How often expired entries of stick tables are collected, and records handed to threads that ask for some.
 const TABLES_INTERVAL: Duration = Duration::from_millis(50);
@@ -294,10 +297,44 @@ async fn maintain_tables(local: Rc<Local>) {
     }
 }
 
-async fn admin(context: Arc<cli::Context>, bound: AdminBound) {
-    match Listener::from_fd(bound.fd) {
-        Ok(listener) => cli::serve(listener, bound.conf.level, context).await,
-        Err(error) => super::messages::alert(&format!("admin socket: {error}")),
+/// Begin to serve, once every thread of the process has begun.
+pub fn open(listening: Listening) {
+    with_local(move |local| {
+        let Listening { bound, admin: admin_sockets, peers } = listening;
+        local.listening.set(local.listening.get() + bound.len());
+        for bound in bound {
+            runtime::spawn(listen(local.clone(), bound));
+        }
+        for bound in admin_sockets {
+            runtime::spawn(admin(local.clone(), bound));
+        }
+        if let Some(Peers { sections, listeners }) = peers {
+            let local = Rc::downgrade(local);
+            peers::start(sections, listeners, move || {
+                if let Some(local) = local.upgrade() {
+                    local.changed.notify_all();
+                }
+            });
+        }
+    });
+}
+
+/// Another process serves the admin sockets of this thread.
+pub fn leave_admin() {
+    with_local(|local| local.left.notify_all());
+}
+
+async fn admin(local: Rc<Local>, bound: AdminBound) {
+    let listener = match Listener::from_fd(bound.fd) {
+        Ok(listener) => listener,
+        Err(error) => return super::messages::alert(&format!("admin socket: {error}")),
+    };
+    let (context, level) = (local.admin.clone(), bound.conf.level);
+    first(local.left.notified(), cli::serve(&listener, level, context.clone())).await;
+    listener.pause();
+    runtime::sleep(DRAIN).await;
+    while let Some((socket, _)) = listener.take_accepted() {
+        runtime::spawn(cli::serve_one(socket, level, context.clone()));
     }
 }
 
@@ -321,7 +358,14 @@ enum Event {
 
 async fn listen(local: Rc<Local>, bound: Bound) {
     match Listener::from_fd(bound.fd) {
-        Ok(listener) => accept_loop(&local, &listener, bound.id, bound.dealt).await,
+        Ok(listener) => {
+            accept_loop(&local, &listener, bound.id, bound.dealt).await;
+            if local.stopping.get() && bound.fate.is_alone() {
+                empty(&local, &listener, bound.id).await;
+            } else {
+                drain(&local, &listener, bound.id).await;
+            }
+        }
         Err(error) => super::messages::alert(&format!("listening socket: {error}")),
     }
     if bound.dealt {
@@ -337,7 +381,7 @@ async fn listen(local: Rc<Local>, bound: Bound) {
 async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: bool) {
     loop {
         if local.stopping.get() {
-            return drain(local, listener, id).await;
+            return;
         }
         match local.worker.frontend_state(id) {
             FrontendMode::Open => {}
@@ -345,7 +389,12 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
                 stand_aside(local, listener, id).await;
                 continue;
             }
-            FrontendMode::Shut => return drain(local, listener, id).await,
+            FrontendMode::Shut => {
+                drain(local, listener, id).await;
+                // Other processes may hold it: nobody may wait in its queue for ever.
+                listener.shut();
+                return;
+            }
         }
         listener.set_room(room(local, id));
         if room(local, id) == 0 {
@@ -393,7 +442,10 @@ async fn stand_aside(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
     while waits() {
         local.changed.notified().await;
     }
-    if released && let Err(error) = listener.listen_again() {
+    if released
+        && !local.stopping.get()
+        && let Err(error) = listener.listen_again()
+    {
         let view = local.worker.view();
         let name = &view.proxy_of(id).name;
         super::messages::alert(&format!("frontend '{name}': cannot listen again: {error}"));
@@ -420,12 +472,70 @@ async fn event(local: &Rc<Local>, listener: &Listener) -> Event {
 /// Time that is left for connections which the kernel had given us when accepting stopped.
 const DRAIN: Duration = Duration::from_millis(5);
 
-/// After the stop: serve what was accepted already, then close the listener.
-async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
-    listener.pause();
-    runtime::sleep(DRAIN).await;
-    while let Some((socket, peer)) = listener.take_accepted() {
+/// How long nobody may have come before a queue is taken for empty: who was answered before new clients were turned
+/// away may be a slow acknowledgement away from it.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// After the stop, when no other process will: serve everybody who has got through to this socket, and nobody new.
+async fn empty(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
+    // What has a port; a Unix socket's clients are in the queue as soon as they are connected.
+    let is_inet = matches!(listener.local_addr(), Ok(SockAddr::Ip(_)));
+    if is_inet {
+        listener.resume();
+    } else {
+        drain(local, listener, id).await;
+    }
+    if let Err(error) = listener.refuse_new() {
+        super::messages::warning(&format!("listening socket: new clients are not turned away: {error}"));
+        return drain(local, listener, id).await;
+    }
+    loop {
+        let room = stream::room(&local.worker.view(), id);
+        listener.set_room(room);
+        if room == 0 {
+            first(runtime::sleep(LOOK_AGAIN), local.worker.room().notified()).await;
+            continue;
+        }
+        let next = if is_inet {
+            match runtime::timeout_at(runtime::now() + QUIET, listener.accept()).await {
+                None if listener.has_waiting() => continue,
+                accepted => accepted.and_then(Result::ok),
+            }
+        } else {
+            listener.accept_now()
+        };
+        let Some((socket, peer)) = next else { break };
         hand_over(local, runtime::thread_index(), id, socket, peer);
+    }
+    if is_inet {
+        drain(local, listener, id).await;
+        listener.shut();
+    }
+}
+
+/// How often `drain` looks again.
+const DRAINS_MAX: u32 = 20;
+
+/// Serve what was accepted already, and accept no more.
+async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
+    let mut left = DRAINS_MAX;
+    loop {
+        listener.pause();
+        runtime::sleep(DRAIN).await;
+        while let Some((socket, peer)) = listener.take_accepted() {
+            hand_over(local, runtime::thread_index(), id, socket, peer);
+        }
+        // The kernel tells one waiter about a new connection. If that was us while we turned away, the other process
+        // on this socket does not know of it.
+        if left == 0 || !listener.has_waiting() {
+            return;
+        }
+        left -= 1;
+        listener.resume();
+        let accepted = runtime::timeout_at(runtime::now() + DRAIN, listener.accept()).await;
+        if let Some(Ok((socket, peer))) = accepted {
+            hand_over(local, runtime::thread_index(), id, socket, peer);
+        }
     }
 }
 

@@ -59,6 +59,8 @@ int_opts! {
     BIND_ADDRESS_NO_PORT = SOL_IP, IP_BIND_ADDRESS_NO_PORT;
     /// IPv6 without mapped IPv4.
     V6ONLY = IPPROTO_IPV6, IPV6_V6ONLY;
+    /// What was set by hand of the two buffer sizes, and is not adapted to traffic: 1 sending, 2 receiving.
+    BUFFER_LOCK = SOL_SOCKET, SO_BUF_LOCK;
     /// IPv4 type of service.
     TOS = SOL_IP, IP_TOS;
     /// IPv6 traffic class.
@@ -105,6 +107,13 @@ pub fn set(fd: RawFd, opt: IntOpt, value: i32) -> io::Result<()> {
     set_raw(fd, opt.0, opt.1, &value)
 }
 
+/// The value of an integer option.
+pub fn get(fd: RawFd, opt: IntOpt) -> io::Result<i32> {
+    let mut value = 0;
+    get_raw(fd, opt.0, opt.1, &mut value)?;
+    Ok(value)
+}
+
 fn set_raw<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel reads `len` bytes of `value`.
@@ -125,6 +134,17 @@ pub fn bind_to_device(fd: RawFd, device: &str) -> io::Result<()> {
     // SAFETY: the kernel reads `len` bytes of the name.
     check(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, ptr.cast(), len) })?;
     Ok(())
+}
+
+/// The network device that a socket is bound to.
+pub fn bound_device(fd: RawFd) -> Option<String> {
+    let mut name = [0u8; libc::IFNAMSIZ];
+    let mut len = name.len() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+    // SAFETY: the kernel writes at most `len` bytes to `name`.
+    check(unsafe { libc::getsockopt(fd, level, option, name.as_mut_ptr().cast(), &raw mut len) }).ok()?;
+    let end = name.iter().position(|b| *b == 0)?;
+    (end > 0).then(|| String::from_utf8_lossy(&name[..end]).into_owned())
 }
 
 /// Binds to a local address.
@@ -204,6 +224,50 @@ pub fn shutdown_read(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// A listening TCP socket answers no new connection request (SYN) any more, but completes those that it has answered,
+/// and gives out what waits in its queue. Clients ask again after a second.
+pub fn answer_no_more(fd: RawFd) -> io::Result<()> {
+    // The filter sees the segment from the TCP header on; byte 13 holds the flags.
+    const SYN: u32 = 0x02;
+    let mut code = [
+        filter(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 13),
+        filter(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 1, SYN),
+        filter(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+        filter(libc::BPF_RET | libc::BPF_K, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
+    // SAFETY of the pointer in it: the kernel copies `code` during the call, which it outlives.
+    set_raw(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+fn filter(code: u32, jump_if: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: jump_if, jf: 0, k }
+}
+
+/// Undoes `answer_no_more`, of whichever process.
+pub fn answer_again(fd: RawFd) -> io::Result<()> {
+    match set_raw(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0i32) {
+        // There was none.
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// A connection that waits. `WouldBlock`: there is none. The socket does not block any more.
+pub fn accept_now(fd: RawFd) -> io::Result<OwnedFd> {
+    set_nonblock(fd, true)?;
+    let accepted = nix::sys::socket::accept4(fd, nix::sys::socket::SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just made it, for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
+}
+
+/// Whether a listening socket has a connection for `accept`.
+pub fn has_waiting(fd: RawFd) -> bool {
+    let mut p = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: `p` is one valid pollfd that outlives the call.
+    (unsafe { libc::poll(&raw mut p, 1, 0) }) > 0 && p.revents & libc::POLLIN != 0
+}
+
 /// Sets or clears `O_NONBLOCK`.
 pub fn set_nonblock(fd: RawFd, on: bool) -> io::Result<()> {
     let on = libc::c_int::from(on);
@@ -219,6 +283,12 @@ pub fn rtt(fd: RawFd) -> io::Result<(Duration, Duration)> {
     get_raw(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
     let us = |v: u32| Duration::from_micros(u64::from(v));
     Ok((us(info.tcpi_rtt), us(info.tcpi_rttvar)))
+}
+
+/// True when the descriptor is a stream socket: TCP or Unix.
+pub fn is_stream(fd: RawFd) -> bool {
+    let mut kind = 0i32;
+    get_raw(fd, libc::SOL_SOCKET, libc::SO_TYPE, &mut kind).is_ok() && kind == libc::SOCK_STREAM
 }
 
 /// True when the descriptor is a listening socket.

@@ -15,13 +15,14 @@ use nix::sys::signal::Signal;
 
 use super::support::{Dir, HARING, PATIENCE, Process, answering, ask, free_port, get, until};
 
-struct Worker {
-    process: Process,
-    channel: Channel,
+/// A worker, and its master's end of the channel to it.
+pub struct Worker {
+    pub process: Process,
+    pub channel: Channel,
 }
 
 impl Worker {
-    fn start(dir: &Dir, config: &str) -> Worker {
+    pub fn start(dir: &Dir, config: &str) -> Worker {
         let (channel, theirs) = Channel::pair().expect("a pair");
         let theirs = theirs.into_fd();
         let mut command = Command::new(HARING);
@@ -33,17 +34,17 @@ impl Worker {
         Worker { process, channel }
     }
 
-    fn send(&self, message: &ToWorker) {
+    pub fn send(&self, message: &ToWorker) {
         message.send(&self.channel).expect("it reads");
     }
 
-    fn next(&self) -> Option<ToMaster> {
+    pub fn next(&self) -> Option<ToMaster> {
         self.channel.wait(PATIENCE);
         ToMaster::receive(&self.channel).expect("something it says")
     }
 
     /// Everything up to `ready`: what is kept, and what is said.
-    fn ready(&self) -> (Vec<(String, OwnedFd)>, String) {
+    pub fn ready(&self) -> (Vec<(String, OwnedFd)>, String) {
         let (mut kept, mut said) = (Vec::new(), String::new());
         loop {
             match self.next().expect("it lives") {

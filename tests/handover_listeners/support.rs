@@ -131,8 +131,17 @@ pub fn get(port: u16) -> std::io::Result<String> {
     exchange(TcpStream::connect(("127.0.0.1", port))?)
 }
 
-pub fn exchange(mut stream: TcpStream) -> std::io::Result<String> {
+pub fn exchange(stream: TcpStream) -> std::io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
+    request(stream)
+}
+
+pub fn exchange_unix(stream: UnixStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    request(stream)
+}
+
+fn request(mut stream: impl Read + Write) -> std::io::Result<String> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
     let mut out = String::new();
     stream.read_to_string(&mut out)?;
