@@ -32,6 +32,8 @@ use super::{ArgType, Args, Ctx, ExprCx, Needs, Sample, Type};
 pub type FetchFn = for<'a> fn(&'a Args, &'a dyn Ctx) -> Option<Sample<'a>>;
 /// Calls back with each value until the callback returns true ("enough").
 pub type EachFn = for<'a> fn(&'a Args, &'a dyn Ctx, &mut dyn FnMut(Sample<'a>) -> bool);
+/// Says that more input changes nothing about the result.
+pub type SettledFn = fn(&Args, &dyn Ctx) -> bool;
 /// Transforms a value; `None` ends the expression without a result.
 pub type ConvertFn = for<'a> fn(&'a Args, Sample<'a>, &'a dyn Ctx) -> Option<Sample<'a>>;
 /// Checks arguments beyond their types and prepares what evaluation needs (a compiled regex, a loaded
@@ -58,12 +60,25 @@ pub struct Fetch {
     pub eval: FetchFn,
     /// Evaluation with all values, for ACLs.
     pub each: Option<EachFn>,
+    /// For what reads a buffer that still fills: whether the result is what it will be.
+    pub settled: Option<SettledFn>,
 }
 
 impl Fetch {
     /// A fetch without arguments.
     pub const fn new(name: &'static str, out: Type, needs: Needs, eval: FetchFn) -> Fetch {
-        Fetch { name, out, needs, args: &[], min_args: 0, doc: "", prepare: None, eval, each: None }
+        Fetch {
+            name,
+            out,
+            needs,
+            args: &[],
+            min_args: 0,
+            doc: "",
+            prepare: None,
+            eval,
+            each: None,
+            settled: None,
+        }
     }
     /// Set the argument types; the first `min` are mandatory.
     pub const fn args(mut self, min: usize, args: &'static [ArgType]) -> Fetch {
@@ -79,6 +94,11 @@ impl Fetch {
     /// Set the function that lists all values.
     pub const fn each(mut self, each: EachFn) -> Fetch {
         self.each = Some(each);
+        self
+    }
+    /// Set the function that says when the result is final.
+    pub const fn settled(mut self, f: SettledFn) -> Fetch {
+        self.settled = Some(f);
         self
     }
     /// Set the extra check.

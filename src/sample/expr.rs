@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::known;
 use crate::config::{Diagnostics, Entry, LoadState, Loc, ParseCx, Section, Tables, Word, suggest};
 
+use super::fetch::payload;
 use super::{
     ArgType, Args, Converter, Ctx, Fetch, NameRef, NameRefs, Place, RefKind, Sample, Type, argparse, cast,
 };
@@ -257,7 +258,14 @@ impl Expr {
         const HTTP: super::Needs =
             super::Needs::REQ_HEAD.or(super::Needs::REQ_LINE).or(super::Needs::REQ_BODY);
         let needs = self.0.fetch.needs;
-        (needs.has(VOLATILE) || (needs.has(HTTP) && cx.request().is_none())) && !cx.input_final()
+        if cx.input_final() {
+            return false;
+        }
+        if needs.has(VOLATILE) {
+            return !self.0.fetch.settled.is_some_and(|settled| settled(&self.0.args, cx));
+        }
+        // A TCP client may still turn out to speak HTTP.
+        needs.has(HTTP) && cx.request().is_none() && !cx.request_payload().is_some_and(payload::is_no_http)
     }
 
     fn convert<'a>(&'a self, mut s: Sample<'a>, cx: &'a dyn Ctx) -> Option<Sample<'a>> {

@@ -5,7 +5,7 @@ mod conn;
 mod constant;
 mod headers;
 mod internal;
-mod payload;
+pub(super) mod payload;
 mod request;
 mod response;
 mod tls;

@@ -1,6 +1,7 @@
 //! Raw buffered bytes: TCP content inspection. Manual section 7.3.5.
 
 use crate::http::Method;
+use crate::http::token::is_token;
 use crate::sample::cast::parse_int;
 use crate::sample::{ArgType, Args, Ctx, ExprCx, Fetch, Needs, Sample, Type};
 
@@ -26,34 +27,42 @@ pub const FETCHES: &[Fetch] = &[
     Fetch::new("req.payload", Type::Bin, REQ, |a, c| range(a, c.request_payload()))
         .args(2, RANGE)
         .prepare(positive)
+        .settled(|a, c| has_range(a, c.request_payload()))
         .doc("<length> bytes at <offset> of the request buffer"),
     Fetch::new("payload", Type::Bin, REQ.or(RES), |a, c| {
         range(a, c.response_payload().or(c.request_payload()))
     })
     .args(2, RANGE)
     .prepare(positive)
+    .settled(|a, c| has_range(a, c.response_payload().or(c.request_payload())))
     .doc("old name of req.payload and res.payload"),
     Fetch::new("res.payload", Type::Bin, RES, |a, c| range(a, c.response_payload()))
         .args(2, RANGE)
         .prepare(positive)
+        .settled(|a, c| has_range(a, c.response_payload()))
         .doc("<length> bytes at <offset> of the response buffer"),
     Fetch::new("req.payload_lv", Type::Bin, REQ, |a, c| counted(a, c.request_payload()))
         .args(2, LV)
         .prepare(counted_args)
+        .settled(|a, c| counted(a, c.request_payload()).is_some())
         .doc("bytes whose length stands at an offset of the request buffer"),
     Fetch::new("payload_lv", Type::Bin, REQ.or(RES), |a, c| {
         counted(a, c.response_payload().or(c.request_payload()))
     })
     .args(2, LV)
     .prepare(counted_args)
+    .settled(|a, c| counted(a, c.response_payload().or(c.request_payload())).is_some())
     .doc("old name of req.payload_lv and res.payload_lv"),
     Fetch::new("res.payload_lv", Type::Bin, RES, |a, c| counted(a, c.response_payload()))
         .args(2, LV)
         .prepare(counted_args)
+        .settled(|a, c| counted(a, c.response_payload()).is_some())
         .doc("bytes whose length stands at an offset of the response buffer"),
     Fetch::new("req.proto_http", Type::Bool, Needs::REQ_LINE.or(REQ), proto_http)
+        .settled(knows_http)
         .doc("whether the request is HTTP"),
     Fetch::new("req_proto_http", Type::Bool, Needs::REQ_LINE.or(REQ), proto_http)
+        .settled(knows_http)
         .doc("old name of req.proto_http"),
     Fetch::new("req.rdp_cookie", Type::Str, REQ, |a, c| rdp_cookie(a, c).map(Sample::str))
         .args(0, &[ArgType::Str])
@@ -70,36 +79,45 @@ pub const FETCHES: &[Fetch] = &[
     Fetch::new("req.ssl_hello_type", Type::Int, REQ, |_, c| {
         tls_hello::hello_type(c.request_payload()?).map(Sample::Int)
     })
+    .settled(|_, c| knows_type(c.request_payload()))
     .doc("type of a TLS handshake message: 1 for a client hello"),
     Fetch::new("req_ssl_hello_type", Type::Int, REQ, |_, c| {
         tls_hello::hello_type(c.request_payload()?).map(Sample::Int)
     })
+    .settled(|_, c| knows_type(c.request_payload()))
     .doc("old name of req.ssl_hello_type"),
     Fetch::new("res.ssl_hello_type", Type::Int, RES, |_, c| {
         tls_hello::hello_type(c.response_payload()?).map(Sample::Int)
     })
+    .settled(|_, c| knows_type(c.response_payload()))
     .doc("type of a TLS handshake message: 2 for a server hello"),
     Fetch::new("rep_ssl_hello_type", Type::Int, RES, |_, c| {
         tls_hello::hello_type(c.response_payload()?).map(Sample::Int)
     })
+    .settled(|_, c| knows_type(c.response_payload()))
     .doc("old name of res.ssl_hello_type"),
     Fetch::new("req.ssl_ver", Type::Int, REQ, |_, c| {
         tls_hello::version(c.request_payload()?).map(Sample::Int)
     })
+    .settled(knows_hello)
     .doc("TLS version of a client hello, major and minor as 3.1"),
     Fetch::new("req_ssl_ver", Type::Int, REQ, |_, c| {
         tls_hello::version(c.request_payload()?).map(Sample::Int)
     })
+    .settled(knows_hello)
     .doc("old name of req.ssl_ver"),
     Fetch::new("req.ssl_sni", Type::Str, REQ, |_, c| {
         tls_hello::server_name(c.request_payload()?).map(Sample::str)
     })
+    .settled(knows_hello)
     .doc("server name in a TLS client hello"),
     Fetch::new("req_ssl_sni", Type::Str, REQ, |_, c| {
         tls_hello::server_name(c.request_payload()?).map(Sample::str)
     })
+    .settled(knows_hello)
     .doc("old name of req.ssl_sni"),
     Fetch::new("req.ssl_alpn", Type::Str, REQ, |_, c| tls_hello::alpn(c.request_payload()?).map(Sample::Str))
+        .settled(knows_hello)
         .doc("protocols offered in a TLS client hello, joined by commas"),
 ];
 
@@ -125,6 +143,41 @@ fn range<'a>(a: &'a Args, b: Option<&'a [u8]>) -> Option<Sample<'a>> {
     let rest = b?.get(offset..)?;
     let part = if len == 0 { rest } else { rest.get(..len)? };
     (!part.is_empty()).then(|| Sample::Bin(part.into()))
+}
+
+/// All bytes of the range are there; one without a length grows with the buffer.
+fn has_range(a: &Args, b: Option<&[u8]>) -> bool {
+    a.int_or(1, 0) > 0 && range(a, b).is_some()
+}
+
+fn knows_http(_: &Args, c: &dyn Ctx) -> bool {
+    c.request().is_some() || c.request_payload().is_some_and(|b| first_line(b).is_ok() || is_no_http(b))
+}
+
+/// The first line that is not empty, or what is there of it.
+fn first_line(b: &[u8]) -> Result<&[u8], &[u8]> {
+    let b = &b[b.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count()..];
+    let Some(end) = memchr::memchr(b'\n', b) else { return Err(b) };
+    Ok(b[..end].strip_suffix(b"\r").unwrap_or(&b[..end]))
+}
+
+/// Whatever follows, this is no HTTP/1 request.
+pub(in crate::sample) fn is_no_http(b: &[u8]) -> bool {
+    match first_line(b) {
+        Ok(line) => !looks_like_http(line),
+        Err(part) => {
+            let method = part.split(|c| matches!(c, b' ' | b'\r')).next().unwrap_or_default();
+            !part.is_empty() && !is_token(method)
+        }
+    }
+}
+
+fn knows_type(b: Option<&[u8]>) -> bool {
+    b.is_some_and(|b| tls_hello::hello_type(b).is_some() || tls_hello::is_none(b))
+}
+
+fn knows_hello(_: &Args, c: &dyn Ctx) -> bool {
+    c.request_payload().is_some_and(|b| tls_hello::is_whole(b) || tls_hello::is_none(b))
 }
 
 /// `+n` and `-n` are relative to the end of the length field; that is noted by a sign in the argument's text.
@@ -171,20 +224,21 @@ fn proto_http<'a>(_: &'a Args, c: &'a dyn Ctx) -> Option<Sample<'a>> {
     if c.request().is_some() {
         return Some(Sample::Bool(true));
     }
-    let b = c.request_payload()?;
-    let line = &b[..memchr::memchr(b'\n', b)?];
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = first_line(c.request_payload()?).ok()?;
+    Some(Sample::Bool(looks_like_http(line)))
+}
+
+/// Whether that is a request line of HTTP/1.
+fn looks_like_http(line: &[u8]) -> bool {
     let mut words = line.split(|c| *c == b' ');
-    let method = words.next()?;
-    let target = words.next();
-    let version = words.next();
+    let method = words.next().unwrap_or_default();
+    let (target, version) = (words.next(), words.next());
     let known = Method::from_token(method) != Method::Other
         || (!method.is_empty() && method.iter().all(|c| c.is_ascii_uppercase() || matches!(c, b'-' | b'_')));
-    let is_http = known
+    known
         && target.is_some_and(|t| !t.is_empty())
         && version.is_none_or(|v| v.starts_with(b"HTTP/"))
-        && words.next().is_none();
-    Some(Sample::Bool(is_http))
+        && words.next().is_none()
 }
 
 /// `Cookie: name=value` in the X.224 connection request of RDP ([MS-RDPBCGR] 2.2.1.1).

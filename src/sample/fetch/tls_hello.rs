@@ -32,6 +32,17 @@ pub(super) fn hello_type(b: &[u8]) -> Option<i64> {
     r.number(1).map(|t| t as i64)
 }
 
+/// Whatever follows, this is no record of a handshake.
+pub(super) fn is_none(b: &[u8]) -> bool {
+    !matches!(b, [] | [0x16] | [0x16, 3, ..])
+}
+
+/// The first record is whole.
+pub(super) fn is_whole(b: &[u8]) -> bool {
+    let mut r = Reader(b);
+    r.take(3).is_some() && r.block(2).is_some()
+}
+
 /// The version in the client hello as major * 65536 + minor, so that it compares as `3.1`.
 pub(super) fn version(b: &[u8]) -> Option<i64> {
     let mut hello = client_hello(b)?;
