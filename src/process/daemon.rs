@@ -1,8 +1,8 @@
 //! The background, the pid file, and the processes that we replace.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
@@ -94,12 +94,10 @@ impl PidFile {
 
     /// Write a process id.
     pub fn write(&self, pid: i32) -> Result<(), Vec<String>> {
-        let mut file = &self.file;
         let text = format!("{pid}\n");
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(text.as_bytes()));
+        // In this order, so that no reader finds it empty.
+        let written =
+            self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
         written
             .map_err(|e| vec![format!("startup : pid file {} cannot be written: {e}", self.path.display())])
     }

@@ -40,9 +40,7 @@ impl Master {
             return self.program_ended(pid, how);
         };
         let worker = self.workers.remove(at);
-        if worker.link.is_some() {
-            self.notify.forget(&worker.key());
-        }
+        self.notify.forget(&worker.key());
         for link in self.workers.iter().filter_map(|w| w.link.as_ref()) {
             // Who is not ready yet reads it then.
             let _ = ToWorker::Gone(pid).send(link);

@@ -49,7 +49,8 @@ impl Master {
     pub fn start_worker(&mut self, why: Why) {
         self.again_ns = None;
         let options = of_worker(&self.places.words, why == Why::First);
-        let service = self.kind == Kind::Service || self.notify.is_on();
+        // Not by `-Ws` alone: that is also what people and tests call by hand.
+        let service = self.notify.is_on();
         let (pid, link) = match worker::spawn(&self.places.program, &options, service) {
             Ok(started) => started,
             Err(error) => {
