@@ -1,0 +1,246 @@
+//! The Debian package on a machine with systemd: installed, upgraded under a running service, removed and purged.
+
+#![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[allow(dead_code)]
+#[path = "systemd/machine.rs"]
+mod machine;
+#[allow(dead_code)]
+#[path = "e2e/support.rs"]
+mod support;
+
+use machine::Machine;
+use support::{Dir, PATIENCE};
+
+const TOP: &str = env!("CARGO_MANIFEST_DIR");
+/// The unit that the test runs; the package brings another, which excludes it.
+const UNIT: &str = "haring-classic.service";
+const CONFIG: &str = "/etc/haring/haring.cfg";
+
+/// Build the package from the binaries under test; gives its file name.
+///
+/// Where lintian is installed it looks at the first one; it is too big to be installed for this.
+fn build(out: &Path, revision: &str) -> String {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_haring")).parent().expect("it is in a directory");
+    let built = Command::new(Path::new(TOP).join("scripts/package"))
+        .args(["--fast", "--revision", revision, "--binaries"])
+        .arg(binaries)
+        .arg("--out")
+        .arg(out)
+        .args((revision == "1" && Path::new("/usr/bin/lintian").exists()).then_some("--lint"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the script runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let text = String::from_utf8_lossy(&built.stdout).into_owned();
+    let line = text.lines().last().expect("the last line is the package");
+    Path::new(line).file_name().expect("a file").to_string_lossy().into_owned()
+}
+
+/// A machine with the package installed.
+struct Host {
+    machine: Machine,
+    /// All files before the package came.
+    before: BTreeSet<String>,
+}
+
+impl Host {
+    fn sh(&self, script: &str) -> String {
+        self.machine.done(&["sh", "-c", script])
+    }
+
+    fn dpkg(&self, args: &str) -> String {
+        self.sh(&format!("DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --no-triggers {args} 2>&1"))
+    }
+
+    fn main_pid(&self) -> String {
+        self.machine.property(UNIT, "MainPID")
+    }
+
+    /// The processes that serve.
+    fn workers(&self) -> BTreeSet<i32> {
+        let main: i32 = self.main_pid().parse().unwrap_or(0);
+        self.machine.processes(UNIT).into_iter().map(|p| p.0).filter(|p| *p != main).collect()
+    }
+
+    fn wait(&self, what: &str, ready: impl Fn(&Host) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !ready(self) {
+            assert!(Instant::now() < until, "no {what}\n{}", self.machine.journal());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Every file, but for what belongs to dpkg, to logs of systemd, to caches, and to the programs that add users.
+fn files(machine: &Machine) -> BTreeSet<String> {
+    let script = "find /etc /usr /var /run/haring* /tmp ! -type d -o -name '*haring*' 2>/dev/null || true";
+    let apart = ["/var/lib/dpkg/", "/var/log/journal", "/var/cache/", "/var/log/dpkg.log", "/etc/.pwd.lock"];
+    let text = machine.done(&["sh", "-c", script]);
+    let kept = |l: &&str| !apart.iter().any(|a| l.starts_with(a)) && !l.ends_with('-');
+    text.lines().filter(kept).map(str::to_owned).collect()
+}
+
+/// One request to the default configuration's `health`; gives the status line and all the rest.
+fn get(path: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", 8404)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < until, "nobody listens: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mut text = String::new();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it can be written");
+    stream.read_to_string(&mut text).expect("an answer");
+    text
+}
+
+fn installed(host: &Host) {
+    let status = host.sh("dpkg-query -W -f '${Status} ${Version}' haring");
+    assert!(status.starts_with("install ok installed 0.") && status.ends_with("-1"), "{status}");
+    assert_eq!(host.sh("stat -c '%a %U %G %F' /var/lib/haring/dev").trim(), "755 root root directory");
+    assert_eq!(host.sh("getent passwd haring | cut -d: -f6-").trim(), "/var/lib/haring:/usr/sbin/nologin");
+    assert_eq!(host.sh("systemctl is-enabled haring.service").trim(), "enabled");
+    assert_eq!(host.machine.run(&["systemctl", "is-enabled", UNIT]).stdout, b"disabled\n");
+    assert_eq!(host.machine.property(UNIT, "LoadState"), "loaded");
+    // The configuration is right as it comes, without a warning.
+    assert_eq!(host.sh(&format!("haring -dW -c -f {CONFIG} 2>&1")).trim(), "Configuration file is valid");
+    let conffiles = host.sh("dpkg-query -W -f '${Conffiles}' haring");
+    for file in [CONFIG, "/etc/haring/errors/503.http", "/etc/default/haring", "/etc/logrotate.d/haring"] {
+        assert!(conffiles.contains(&format!(" {file} ")), "{file} in {conffiles}");
+    }
+    for page in ["haring.1", "haring-systemd-wrapper.8", "haring-tune-host.8"] {
+        host.sh(&format!("test -s /usr/share/man/man{}/{page}.gz", &page[page.len() - 1..]));
+    }
+    // The units are right, and allow little.
+    let units = ["haring.service", UNIT];
+    assert_eq!(host.sh(&format!("systemd-analyze verify --man=no {} 2>&1", units.join(" "))), "");
+    for unit in units {
+        host.sh(&format!("systemd-analyze security --no-pager --threshold=35 {unit}"));
+    }
+    let (code, help) = (host.sh("haring-tune-host --help"), host.sh("haring-systemd-wrapper -v"));
+    assert!(code.contains("--apply") && help.starts_with("Haring version "), "{code}{help}");
+}
+
+fn serves(host: &Host) {
+    // The unit that is enabled gives way to the one that excludes it.
+    host.machine.done(&["systemctl", "start", UNIT]);
+    assert_ne!(host.machine.property("haring.service", "ActiveState"), "active");
+    assert!(get("/health").starts_with("HTTP/1.1 200 "));
+    assert!(get("/").contains("<h1>"), "the error page: {}", get("/"));
+    assert!(get("/").starts_with("HTTP/1.1 503 "));
+    let (user, root) = (
+        host.sh("cat /proc/$(cat /run/haring.pid)/status"),
+        host.sh("readlink /proc/$(cat /run/haring.pid)/root"),
+    );
+    let uid = host.sh("id -u haring");
+    assert!(user.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", uid.trim())), "{user}");
+    assert_eq!(root.trim(), "/var/lib/haring");
+}
+
+/// Another version takes over from the one that runs: the same master, another worker, never inactive.
+fn upgraded(host: &Host, package: &str) {
+    let (main, workers) = (host.main_pid(), host.workers());
+    let since = host.machine.property(UNIT, "ActiveEnterTimestampMonotonic");
+    host.sh(&format!("echo '# mine' >>{CONFIG}"));
+    host.dpkg(&format!("-i /mnt/source/{package}"));
+    host.wait("other worker alone", |h| h.workers().len() == 1 && h.workers().is_disjoint(&workers));
+    assert_eq!(
+        (host.main_pid(), host.machine.property(UNIT, "ActiveEnterTimestampMonotonic")),
+        (main, since)
+    );
+    for pid in host.machine.processes(UNIT) {
+        let exe = host.sh(&format!("readlink /proc/{}/exe", pid.0));
+        assert!(!exe.contains("deleted"), "it runs the old program: {pid:?} {exe}");
+    }
+    assert!(get("/health").starts_with("HTTP/1.1 200 "));
+    assert_eq!(host.sh(&format!("tail -1 {CONFIG}")).trim(), "# mine");
+}
+
+/// With a configuration that is not valid any more, the old version goes on, and the upgrade is none the worse.
+fn upgraded_with_a_mistake(host: &Host, package: &str) {
+    let workers = host.workers();
+    host.sh(&format!("cp {CONFIG} /root.cfg; echo 'frontend x y' >>{CONFIG}"));
+    let said = host.dpkg(&format!("-i /mnt/source/{package}"));
+    assert!(said.contains("goes on with the old program"), "{said}");
+    assert_eq!(host.sh("dpkg-query -W -f '${Status}' haring"), "install ok installed");
+    assert_eq!(host.workers(), workers);
+    assert!(get("/health").starts_with("HTTP/1.1 200 "));
+    host.sh(&format!("cat /root.cfg >{CONFIG}; rm /root.cfg"));
+}
+
+fn removed(host: &Host) {
+    host.dpkg("-r haring");
+    assert_eq!(host.machine.property(UNIT, "ActiveState"), "inactive");
+    assert!(host.workers().is_empty());
+    assert!(host.sh(&format!("cat {CONFIG}")).ends_with("# mine\n"));
+    host.sh("touch /var/log/haring.log /var/log/haring.log.2.gz /var/lib/haring/dev/log");
+    host.dpkg("-P haring");
+    let left: Vec<String> = files(&host.machine).difference(&host.before).cloned().collect();
+    assert_eq!(left, Vec::<String>::new(), "left behind");
+    assert!(!host.machine.run(&["getent", "passwd", "haring"]).status.success(), "the user is left");
+    assert!(!host.machine.run(&["getent", "group", "haring"]).status.success(), "the group is left");
+}
+
+#[test]
+fn a_package_comes_is_upgraded_hot_and_goes_without_a_trace() {
+    // The machine's ports are its own: systemd inherits this thread's network, and brings the loopback up.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("the test runs as root");
+    let dir = Dir::new();
+    let packages = ["1", "2"].map(|revision| build(&dir.0, revision));
+    // Containers forbid services, and leave manual pages out.
+    let machine = Machine::boot(dir, "rm -rf /usr/sbin/policy-rc.d /etc/dpkg/dpkg.cfg.d\n");
+    let before = files(&machine);
+    let host = Host { machine, before };
+    host.dpkg(&format!("-i /mnt/source/{}", packages[0]));
+    installed(&host);
+    serves(&host);
+    upgraded(&host, &packages[1]);
+    upgraded_with_a_mistake(&host, &packages[0]);
+    removed(&host);
+}
+
+/// Every option is in the manual page, and the page is well-formed.
+#[test]
+fn manual_pages_are_whole() {
+    let usage = Command::new(env!("CARGO_BIN_EXE_haring")).arg("-h").output().expect("it runs");
+    let usage = String::from_utf8_lossy(&usage.stdout).into_owned();
+    let flags: Vec<&str> = usage
+        .lines()
+        .filter_map(|l| l.strip_prefix("        -"))
+        .map(|l| l.split([' ', '<']).next().unwrap_or(l))
+        .collect();
+    assert!(flags.len() > 30, "{usage}");
+    let pages = Path::new(TOP).join("docs/man");
+    let haring = std::fs::read_to_string(pages.join("haring.1")).expect("the page is there");
+    for flag in flags {
+        // A dash is `\-` in the page; nothing but a blank, a comma, a quote or the end of the line may follow.
+        let name = format!("\\-{flag}");
+        let found = haring.match_indices(&name).any(|(at, _)| {
+            let next = haring[at + name.len()..].chars().next().unwrap_or('\n');
+            !next.is_alphanumeric() || flag == "dK"
+        });
+        assert!(found, "-{flag} is not in haring.1");
+    }
+    for page in std::fs::read_dir(&pages).expect("the pages are there").flatten() {
+        let out = Command::new("man")
+            .args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"])
+            .arg(page.path())
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output()
+            .expect("man (man-db) runs");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success() && said.is_empty() && !out.stdout.is_empty(), "{page:?}: {said}");
+    }
+}
