@@ -243,10 +243,12 @@ impl Receivers {
         let mut lost = 0;
         let mut stops = false;
         loop {
-            while !stops && self.arrivals.are_full() {
-                stops = wait(None, stopped, Some(FULL));
+            let mut told = false;
+            while !stops && !told && self.arrivals.are_full() {
+                told = wait(None, stopped, Some(FULL));
             }
-            let packet = match next(&line.channel, (!stops).then_some(stopped)) {
+            let received = if told { Ok(None) } else { next(&line.channel, (!stops).then_some(stopped)) };
+            let packet = match received {
                 Ok(Some(packet)) => packet,
                 Ok(None) if line.passed.load(SeqCst) => break,
                 Ok(None) if !stops => {

@@ -23,3 +23,25 @@ fn the_successor_of_the_successor_takes_what_comes_late() {
     client.write("GET /next HTTP/1.1\r\nhost: x\r\n\r\n");
     assert!(client.response().expect("answered").0.contains("via: c"));
 }
+
+#[test]
+fn what_a_full_successor_does_not_take_its_own_successor_takes() {
+    let (dir, port, server) = (Dir::new(), free_port(), serve());
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("a", port, server, "")), None);
+    let mut busy = Client::connect(port);
+    busy.write("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n");
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(port)).collect();
+    clients.iter_mut().for_each(|c| assert_eq!(c.get("/").expect("served"), "/"));
+    let small = config("b", port, server, "").replace("maxconn 1000", "maxconn 2");
+    let middle = old.succeeded_by(&dir, &dir.file("b.cfg", &small));
+    has_connections(&middle, 2);
+    let new = middle.succeeded_by(&dir, &dir.file("c.cfg", &config("c", port, server, "")));
+    middle.ends_well();
+    busy.response().expect("answered");
+    old.ends_well();
+    has_connections(&new, 6);
+    for client in &mut clients {
+        client.write("GET /next HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert!(client.response().expect("answered").0.contains("via: c"));
+    }
+}
