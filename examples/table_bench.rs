@@ -158,7 +158,7 @@ fn processes(load: &str, n: u32, time: Duration) -> Result<f64, Error> {
 fn child(args: &[String]) -> Result<(), Error> {
     let [path, load, index, of, ms] = args else { return Err("what a parent gives".into()) };
     let file = File::options().read(true).write(true).open(path)?;
-    let table = Arc::new(Table::open(OwnedFd::from(file), schema()?, SLABS, std::process::id())?);
+    let table = Arc::new(Table::open(OwnedFd::from(file), schema()?, SLABS, std::process::id(), |_| false)?);
     let ns = Worker::new(&table, index.parse()?, of.parse()?)?.run(load, Duration::from_millis(ms.parse()?));
     writeln!(io::stdout(), "{ns}")?;
     Ok(())

@@ -108,10 +108,14 @@ mod counted {
 
 #[path = "."]
 mod stick {
+    #[path = "../src/stick/adopt.rs"]
+    mod adopt;
     #[path = "../src/stick/current.rs"]
     mod current;
     #[path = "../src/stick/data.rs"]
     mod data;
+    #[path = "../src/stick/gift.rs"]
+    mod gift;
     #[path = "../src/stick/index.rs"]
     mod index;
     #[path = "../src/stick/key.rs"]

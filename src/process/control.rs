@@ -18,6 +18,7 @@ use super::handover::{self, Receivers};
 use super::inherit::{Held, Inherited, serving};
 use super::link::ToWorker;
 use super::pool::Fate;
+use super::segments::Heir;
 use super::worker::Peers;
 use super::{messages, worker};
 use crate::base::time::{Mono, Wall};
@@ -92,6 +93,8 @@ pub enum End {
 
 /// What the control thread controls.
 pub struct Control {
+    /// Who takes over what others left in the stick tables.
+    pub heir: Heir,
     /// The configuration.
     pub shared: Arc<Shared>,
     /// The workers.
@@ -210,10 +213,14 @@ impl Control {
         let mut soft_stop: Option<Mono> = None;
         let mut listening = true;
         let mut next_tick = mono() + TICK;
+        self.heir.look();
         loop {
             let now = mono();
             if now >= next_tick {
                 self.shared.live.tick(now.0);
+                if soft_stop.is_none() {
+                    self.heir.look();
+                }
                 next_tick = now + TICK;
             }
             if self.successor.is_some() && soft_stop.is_none() {
@@ -293,8 +300,7 @@ impl Control {
             ToWorker::Successor(_, fd) => {
                 self.successor.get_or_insert(Successor::Known(Channel::from_fd(fd)));
             }
-            // The end of its channel has said so.
-            ToWorker::Gone(_) => {}
+            ToWorker::Gone(_) => self.heir.look(),
             ToWorker::Cli(level, fd) => match cli::Level::parse(&level) {
                 Some(level) => {
                     let admin = self.admin.clone();

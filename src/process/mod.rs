@@ -22,6 +22,7 @@ mod messages;
 mod pool;
 mod privileges;
 mod report;
+mod segments;
 mod start;
 mod version;
 mod worker;

@@ -16,8 +16,9 @@ use super::control::{Control, End, Signals, mono, wall};
 use super::handover::Receivers;
 use super::inherit::{Held, Inherited};
 use super::load::Ready;
+use super::segments::Heir;
 use super::worker::{self, Arrivals, Load, Start};
-use super::{daemon, limits, messages, privileges, version};
+use super::{daemon, limits, messages, privileges, segments, version};
 use crate::acl::PatternLists;
 use crate::cli;
 use crate::config::Tables;
@@ -200,8 +201,9 @@ fn launch(
     live.servers.iter().for_each(|s| s.changed_ns.store(now, Relaxed));
     live.backends.iter().for_each(|b| b.changed_ns.store(now, Relaxed));
     let queues = Queues::new(snapshot.clone(), live.clone());
-    let shared = Shared::new(snapshot, live, queues, facts.limits.maxconn)
+    let tables = segments::open(&snapshot, facts.threads, inherited)
         .map_err(|e| vec![format!("cannot make the stick tables: {e}")])?;
+    let shared = Shared::with_tables(snapshot, live, queues, facts.limits.maxconn, tables);
     let (builders, cpus) = builders(facts.threads, global);
     let handles: Vec<ThreadHandle> = builders.iter().map(Builder::handle).collect();
     let report = super::report::ProcessReport::new(shared.clone(), handles.clone());
@@ -236,6 +238,7 @@ fn launch(
     }
     let receivers = predecessor.map(|(channel, arrivals)| Receivers::take_all(channel, &shared, arrivals));
     let control = Control {
+        heir: Heir::new(shared.stick.clone()),
         shared,
         handles,
         joins,

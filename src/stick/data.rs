@@ -158,6 +158,13 @@ pub struct Slot {
     pub(super) factor: u32,
 }
 
+impl Slot {
+    /// Words that the value takes.
+    pub(super) fn words(self) -> usize {
+        if self.class == DataClass::Rate { 2 } else { 1 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

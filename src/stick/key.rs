@@ -157,9 +157,18 @@ const SHORT: usize = 64;
 
 /// The stored bytes, padding included (`len` of them).
 pub(super) fn load(stored: &[AtomicU64], len: usize) -> SmallVec<[u8; SHORT]> {
+    collect(stored.iter().map(|w| w.load(Relaxed)), len)
+}
+
+/// The same of words that were read.
+pub(super) fn bytes(stored: &[u64], len: usize) -> SmallVec<[u8; SHORT]> {
+    collect(stored.iter().copied(), len)
+}
+
+fn collect(words: impl Iterator<Item = u64>, len: usize) -> SmallVec<[u8; SHORT]> {
     let mut out = SmallVec::new();
-    for w in stored {
-        out.extend_from_slice(&w.load(Relaxed).to_le_bytes());
+    for w in words {
+        out.extend_from_slice(&w.to_le_bytes());
     }
     out.truncate(len);
     out

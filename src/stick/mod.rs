@@ -17,13 +17,16 @@
 //!
 //! Lookups and updates do not allocate. Time is handed in.
 
+mod adopt;
 mod atomics;
 mod changes;
 #[cfg(test)]
 mod changes_tests;
+mod copy;
 mod current;
 mod data;
 mod dict;
+mod gift;
 mod index;
 mod key;
 pub mod keywords;
@@ -44,4 +47,6 @@ pub use keywords::{PeersTables, TableConf, TableDecl};
 pub use remote::RateParts;
 pub use schema::{DataDef, Schema, SchemaError};
 pub use table::{Entry, EntryId, OpenError, Table, Writer};
-pub use tables::{SrvKey, TableDef, TableId, TableOwner, Tables, Writers, set_writers, with_writers};
+pub use tables::{
+    Heritage, Origin, SrvKey, TableDef, TableId, TableOwner, Tables, Writers, set_writers, with_writers,
+};

@@ -7,7 +7,7 @@ use crate::base::time::Mono;
 
 use super::index::Meta;
 use super::schema::META;
-use super::table::{Entry, H_POOL, Table, ms};
+use super::table::{Entry, Table, ms};
 use super::{DataClass, Slot, rate};
 
 /// A rate as it travels.
@@ -24,7 +24,7 @@ pub struct RateParts {
 impl Table {
     /// Records that were ever used: numbers below this may hold entries.
     pub fn records(&self) -> u32 {
-        u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema().size)
+        self.records_ever()
     }
 
     /// The live entry in that record, if there is one. The record may hold another key than a moment ago.

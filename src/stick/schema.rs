@@ -45,6 +45,11 @@ pub enum SchemaError {
     Period(&'static str),
 }
 
+/// Bytes of a key in a segment at most, that anybody could have made.
+const KEY_MAX: u32 = 1 << 20;
+/// Words that a definition takes in a segment, at most.
+pub(super) const WORDS_MAX: usize = 5 + DataType::ALL.len();
+
 /// A table's definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
@@ -154,19 +159,55 @@ impl Schema {
         self.record_words() * 8 + self.buckets() * 8 / self.size as usize
     }
 
-    /// A number that differs whenever two definitions lay out their segments differently or mean something else by
-    /// what is in them. Expiry and purging may change without.
-    pub fn hash(&self, slabs: usize) -> u64 {
-        let mut h = xxhash_rust::xxh64::Xxh64::new(0);
-        let mut put = |v: u64| h.update(&v.to_le_bytes());
-        let kind = match self.key {
+    fn kind(&self) -> u64 {
+        match self.key {
             KeyType::Ip => 1,
             KeyType::Ipv6 => 2,
             KeyType::Integer => 3,
             KeyType::String(_) => 4,
             KeyType::Binary(_) => 5,
+        }
+    }
+
+    /// The definition as it is written into a segment, so that another process can read what is there although its own
+    /// definition differs. Expiry and purging are not part of it.
+    pub(super) fn to_words(&self) -> Vec<u64> {
+        let head = [self.kind(), self.key.len() as u64, self.size.into(), self.brates_factor.into()];
+        let data = self
+            .data
+            .iter()
+            .map(|d| (u64::from(d.period_ms) << 32) | (u64::from(d.elems) << 16) | (d.data as u64 & 0xffff));
+        head.into_iter().chain([self.data.len() as u64]).chain(data).collect()
+    }
+
+    /// What [`Schema::to_words`] wrote; `None` when it was something else.
+    pub(super) fn from_words(words: &[u64]) -> Option<Schema> {
+        let [kind, len, size, factor, count, data @ ..] = words else { return None };
+        let len = u32::try_from(*len).ok().filter(|n| (1..=KEY_MAX).contains(n))?;
+        let key = match kind {
+            1 => KeyType::Ip,
+            2 => KeyType::Ipv6,
+            3 => KeyType::Integer,
+            4 => KeyType::String(len),
+            5 => KeyType::Binary(len),
+            _ => return None,
         };
-        put(kind);
+        let size = u32::try_from(*size).ok().filter(|n| *n > 0)?;
+        let mut schema = Schema { brates_factor: u32::try_from(*factor).ok()?, ..Schema::new(key, size) };
+        for word in data.get(..usize::try_from(*count).ok()?)? {
+            let data = DataType::ALL.get(*word as usize & 0xffff)?.data;
+            let def = DataDef { data, elems: (*word >> 16) as u16, period_ms: (*word >> 32) as u32 };
+            schema.store(def).ok()?;
+        }
+        Some(schema)
+    }
+
+    /// A number that differs whenever two definitions lay out their segments differently or mean something else by
+    /// what is in them. Expiry and purging may change without.
+    pub fn hash(&self, slabs: usize) -> u64 {
+        let mut h = xxhash_rust::xxh64::Xxh64::new(0);
+        let mut put = |v: u64| h.update(&v.to_le_bytes());
+        put(self.kind());
         put(self.key.len() as u64);
         put(u64::from(self.size));
         put(slabs as u64);

@@ -1,4 +1,5 @@
-//! What a thread does with the records that it owns: filling, expiring, purging, handing over, taking over.
+//! What a thread does with the records that it owns: filling, expiring, purging. [`super::gift`] hands records over,
+//! [`super::adopt`] takes over what others left.
 //!
 //! The lists of a slab (free records; entries by age) are changed by its owner only, so plain loads and stores do.
 
@@ -9,42 +10,45 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::base::time::Mono;
 
 use super::atomics::fence;
-use super::index::{Meta, PROCESSES, State, Touched, Want};
+use super::index::{Meta, State, Touched, Want};
 use super::schema::{KEY, LINKS, META, NEXT, STAMPS, TOUCHED};
-use super::table::{Entry, H_POOL, H_PROCESSES, NS_PER_MS, Table, Writer, ms};
-use super::{DataType, Key, current, index::Link};
+use super::table::{Entry, H_POOL, NS_PER_MS, Table, Writer, ms};
+use super::{Key, index::Link};
 
 /// Words of a slab's block: two cache lines, so that neighbours do not disturb each other.
 pub(super) const WORDS: usize = 16;
 // The words.
-const OWNER: usize = 0;
-const FREE: usize = 1;
-const OLDEST: usize = 2;
-const NEWEST: usize = 3;
+pub(super) const OWNER: usize = 0;
+pub(super) const FREE: usize = 1;
+pub(super) const OLDEST: usize = 2;
+pub(super) const NEWEST: usize = 3;
 /// Records in the list by age, dead ones included.
 pub(super) const USED: usize = 4;
 /// Dead ones among them, killed by others; may be off by what killed processes did not count.
 pub(super) const ZOMBIES: usize = 5;
 /// Records that the slab owns.
-const OWNED: usize = 6;
+pub(super) const OWNED: usize = 6;
+/// Entries that it gave away and that nobody accepted yet: no list has them.
+pub(super) const LENT: usize = 7;
 /// The slab that asks this one for records, plus 1.
-const WANTED: usize = 8;
-/// First of a chain of free records that another slab gave, plus 1 (32 bits); that slab, plus 1. The records are the
-/// giver's until they are accepted one by one, so that none is lost, whoever dies.
-const GIVEN: usize = 9;
+pub(super) const WANTED: usize = 8;
+/// First of a chain of records that another slab gave, free ones or entries, plus 1 (32 bits); that slab, plus 1. The
+/// records are the giver's until they are accepted one by one, so that none is lost, whoever dies.
+pub(super) const GIVEN: usize = 9;
 
 /// Records that are taken from the pool at once, at most.
 const CHUNK: u32 = 64;
 /// Records that a thread takes before it needs them, at most: taking one takes its memory.
 const RESERVE_MAX: usize = 4096;
-/// Records that are handed over at once, at most.
-const GIFT: u64 = 64;
 /// Entries that are looked at for an old one before the oldest known is taken.
 const PURGE_LOOK: usize = 64;
 /// Attempts to get an entry of another slab.
 const SEIZE_TRIES: usize = 4;
 /// Entries that are passed to find one's place by age.
-const SORT_LOOK: usize = 64;
+pub(super) const SORT_LOOK: usize = 64;
+/// Given records that are accepted when one is needed, at most, and now and then.
+const ACCEPT: usize = 256;
+const ACCEPT_IDLE: usize = 4096;
 
 /// A record to fill. One that is not our own stays in its owner's list.
 struct Room {
@@ -60,7 +64,15 @@ impl Writer {
         (0..table.slabs()).find_map(|slab| {
             let word = table.w(table.slab(slab) + OWNER);
             word.compare_exchange(0, owner, AcqRel, Relaxed).ok()?;
-            let writer = Writer { table: table.clone(), slab, owner, asked: Cell::new(None) };
+            let writer = Writer {
+                table: table.clone(),
+                slab,
+                owner,
+                asked: Cell::new(None),
+                given: Cell::new(None),
+                sharers: Cell::new(1),
+            };
+            writer.count_sharers();
             writer.reserve();
             Some(writer)
         })
@@ -76,7 +88,7 @@ impl Writer {
     }
 
     /// Records that this thread may keep for itself; none in small tables.
-    fn share(&self) -> usize {
+    pub(super) fn share(&self) -> usize {
         self.table.schema().size as usize / (64 * self.table.slabs())
     }
 
@@ -85,15 +97,21 @@ impl Writer {
         &self.table
     }
 
-    fn get(&self, word: usize) -> u64 {
+    fn count_sharers(&self) {
+        let t = &*self.table;
+        let owned = |s: &usize| t.w(t.slab(*s) + OWNER).load(Relaxed) != 0;
+        self.sharers.set((0..t.slabs()).filter(owned).count().max(1));
+    }
+
+    pub(super) fn get(&self, word: usize) -> u64 {
         self.table.w(self.table.slab(self.slab) + word).load(Relaxed)
     }
 
-    fn set(&self, word: usize, value: u64) {
+    pub(super) fn set(&self, word: usize, value: u64) {
         self.table.w(self.table.slab(self.slab) + word).store(value, Relaxed);
     }
 
-    fn meta(&self, rec: u32) -> Meta {
+    pub(super) fn meta(&self, rec: u32) -> Meta {
         Meta(self.table.w(self.table.record(rec) + META).load(Acquire))
     }
 
@@ -188,7 +206,7 @@ impl Writer {
     }
 
     fn alloc_own(&self, now: Mono) -> Option<u32> {
-        self.take_gift();
+        self.take_gift(ACCEPT);
         if self.share() > 0 {
             self.give(now);
         }
@@ -198,7 +216,7 @@ impl Writer {
         if self.take_chunk(u64::from(CHUNK)) {
             return self.pop_free();
         }
-        if self.get(OWNED) < u64::from(self.table.schema().size) / (2 * self.table.slabs() as u64) {
+        if self.get(OWNED) < u64::from(self.table.schema().size) / (2 * self.sharers.get() as u64) {
             // Far less than a fair share: do not live off the own few only.
             self.ask();
         }
@@ -251,19 +269,19 @@ impl Writer {
         None
     }
 
-    fn pop_free(&self) -> Option<u32> {
+    pub(super) fn pop_free(&self) -> Option<u32> {
         let rec = (self.get(FREE) as u32).checked_sub(1)?;
         self.set(FREE, self.links(rec).1.map_or(0, |r| u64::from(r) + 1));
         Some(rec)
     }
 
     /// Out of the index for sure: ready to be filled again.
-    fn free(&self, rec: u32) {
+    pub(super) fn free(&self, rec: u32) {
         self.set_meta(rec, self.meta(rec).next(State::Free));
         self.push_free(rec);
     }
 
-    fn push_free(&self, rec: u32) {
+    pub(super) fn push_free(&self, rec: u32) {
         self.set_links(rec, None, (self.get(FREE) as u32).checked_sub(1));
         self.set(FREE, u64::from(rec) + 1);
     }
@@ -295,7 +313,7 @@ impl Writer {
     }
 
     /// Own a record that nobody owns. False when somebody does.
-    fn mark_own(&self, rec: u32) -> bool {
+    pub(super) fn mark_own(&self, rec: u32) -> bool {
         let word = self.table.w(self.table.record(rec) + TOUCHED);
         let ok = word.compare_exchange(0, Touched::new(0, self.slab).0, AcqRel, Relaxed).is_ok();
         if ok {
@@ -305,24 +323,23 @@ impl Writer {
         ok
     }
 
-    fn links(&self, rec: u32) -> (Option<u32>, Option<u32>) {
+    pub(super) fn links(&self, rec: u32) -> (Option<u32>, Option<u32>) {
         let w = self.table.w(self.table.record(rec) + LINKS).load(Relaxed);
         (((w >> 32) as u32).checked_sub(1), (w as u32).checked_sub(1))
     }
 
-    fn set_links(&self, rec: u32, older: Option<u32>, newer: Option<u32>) {
+    pub(super) fn set_links(&self, rec: u32, older: Option<u32>, newer: Option<u32>) {
         let word = |r: Option<u32>| r.map_or(0, |r| u64::from(r) + 1);
         self.table.w(self.table.record(rec) + LINKS).store((word(older) << 32) | word(newer), Relaxed);
     }
 
-    fn oldest(&self) -> Option<u32> {
+    pub(super) fn oldest(&self) -> Option<u32> {
         (self.get(OLDEST) as u32).checked_sub(1)
     }
 
     /// Into the list by age; `stamp_ms` is the use that puts it there. Nearly always that is the end.
-    fn append(&self, rec: u32, stamp_ms: u32) {
-        let stamps = self.table.w(self.table.record(rec) + STAMPS);
-        stamps.store((stamps.load(Relaxed) >> 32 << 32) | u64::from(stamp_ms), Relaxed);
+    pub(super) fn append(&self, rec: u32, stamp_ms: u32) {
+        self.stamp(rec, stamp_ms);
         let (mut older, mut newer) = ((self.get(NEWEST) as u32).checked_sub(1), None);
         for _ in 0..SORT_LOOK {
             let Some(o) = older else { break };
@@ -331,6 +348,30 @@ impl Writer {
             }
             (older, newer) = (self.links(o).0, Some(o));
         }
+        self.link_between(rec, older, newer);
+    }
+
+    /// An entry that was given: behind the one that was given before it, or by its age.
+    pub(super) fn append_given(&self, rec: u32) {
+        let stamp_ms = self.touched_ms(rec);
+        self.stamp(rec, stamp_ms);
+        let younger = |r: u32| self.queued_ms(r).wrapping_sub(stamp_ms) as i32 > 0;
+        let mut older = self.given.get().filter(|r| !younger(*r));
+        let mut newer = older.map_or_else(|| self.oldest(), |o| self.links(o).1);
+        for _ in 0..SORT_LOOK {
+            let Some(n) = newer.filter(|n| !younger(*n)) else { break };
+            (older, newer) = (Some(n), self.links(n).1);
+        }
+        self.link_between(rec, older, newer);
+        self.given.set(Some(rec));
+    }
+
+    fn stamp(&self, rec: u32, stamp_ms: u32) {
+        let stamps = self.table.w(self.table.record(rec) + STAMPS);
+        stamps.store((stamps.load(Relaxed) >> 32 << 32) | u64::from(stamp_ms), Relaxed);
+    }
+
+    fn link_between(&self, rec: u32, older: Option<u32>, newer: Option<u32>) {
         self.set_links(rec, older, newer);
         match older {
             Some(o) => self.set_links(o, self.links(o).0, Some(rec)),
@@ -343,8 +384,11 @@ impl Writer {
         self.set(USED, self.get(USED) + 1);
     }
 
-    fn detach(&self, rec: u32) {
+    pub(super) fn detach(&self, rec: u32) {
         let (older, newer) = self.links(rec);
+        if self.given.get() == Some(rec) {
+            self.given.set(older);
+        }
         let word = |r: Option<u32>| r.map_or(0, |r| u64::from(r) + 1);
         match older {
             Some(o) => self.set_links(o, self.links(o).0, newer),
@@ -358,7 +402,7 @@ impl Writer {
     }
 
     /// Free an entry of ours that somebody killed. False when another thread fills it anew already.
-    fn reap(&self, rec: u32, dead: Meta) -> bool {
+    pub(super) fn reap(&self, rec: u32, dead: Meta) -> bool {
         self.table.unlink(rec, dead);
         if !self.set_free(rec, dead) {
             return false;
@@ -370,13 +414,13 @@ impl Writer {
     }
 
     /// Free, unless it changed.
-    fn set_free(&self, rec: u32, from: Meta) -> bool {
+    pub(super) fn set_free(&self, rec: u32, from: Meta) -> bool {
         let word = self.table.w(self.table.record(rec) + META);
         word.compare_exchange(from.0, from.next(State::Free).0, AcqRel, Relaxed).is_ok()
     }
 
     /// What a process that is gone was filling in place: an entry, if it came into the index, else dead.
-    fn settle_abandoned(&self, rec: u32, meta: Meta) {
+    pub(super) fn settle_abandoned(&self, rec: u32, meta: Meta) {
         let t = &*self.table;
         if t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some() {
             return;
@@ -387,12 +431,12 @@ impl Writer {
         }
     }
 
-    fn touched_ms(&self, rec: u32) -> u32 {
+    pub(super) fn touched_ms(&self, rec: u32) -> u32 {
         // Compared by wrapping differences only.
         self.table.touched(rec).ms() as u32
     }
 
-    fn queued_ms(&self, rec: u32) -> u32 {
+    pub(super) fn queued_ms(&self, rec: u32) -> u32 {
         self.table.w(self.table.record(rec) + STAMPS).load(Relaxed) as u32
     }
 
@@ -420,7 +464,7 @@ impl Writer {
 
     /// Drop the least recently used entry that is not in use. Uses are noticed here, not when they happen: an entry
     /// that was used since it was queued is queued again.
-    fn purge(&self) -> bool {
+    pub(super) fn purge(&self) -> bool {
         let mut candidate = None;
         for look in 0..self.get(USED) {
             let Some(rec) = self.oldest() else { break };
@@ -442,7 +486,8 @@ impl Writer {
     /// Free up to `budget` entries that expired, and hand over what another slab asked for. To be called now and then;
     /// lookups do not depend on it. Gives the number of freed ones.
     pub fn maintain(&self, now: Mono, budget: usize) -> usize {
-        self.take_gift();
+        self.count_sharers();
+        self.take_gift(ACCEPT_IDLE);
         self.give(now);
         if self.share() > 0 { self.expire(now, budget) } else { self.expire_in_place(now, budget) }
     }
@@ -494,7 +539,7 @@ impl Writer {
     }
 
     /// Free what expired and what others killed, before anything else has to go.
-    fn collect(&self, now: Mono) {
+    pub(super) fn collect(&self, now: Mono) {
         if self.expire(now, PURGE_LOOK) > 0 {
             return;
         }
@@ -515,189 +560,6 @@ impl Writer {
         }
     }
 
-    /// Ask the slab that owns most for records.
-    fn ask(&self) {
-        let t = &*self.table;
-        let me = self.slab as u64 + 1;
-        if let Some(s) = self.asked.get()
-            && t.w(t.slab(s) + WANTED).load(Relaxed) == me
-        {
-            return;
-        }
-        let owned = |s: usize| t.w(t.slab(s) + OWNED).load(Relaxed);
-        let richest = (0..t.slabs()).filter(|s| *s != self.slab).max_by_key(|s| owned(*s));
-        if let Some(s) = richest.filter(|s| owned(*s) > 0)
-            && t.w(t.slab(s) + WANTED).compare_exchange(0, me, AcqRel, Relaxed).is_ok()
-        {
-            self.asked.set(Some(s));
-        }
-    }
-
-    /// Hand over records to a slab that asked: free ones, else the oldest. In a small table free ones only: whoever
-    /// needs others can fill them in place.
-    fn give(&self, now: Mono) {
-        let t = &*self.table;
-        let Some(to) = (self.get(WANTED) as usize).checked_sub(1) else { return };
-        let given = t.w(t.slab(to) + GIVEN);
-        if given.load(Acquire) == 0 && self.get(OWNED) > 0 {
-            let small = self.share() == 0;
-            if !small {
-                self.collect(now);
-            }
-            let mut first: Option<u32> = None;
-            let mut n = 0;
-            for _ in 0..(self.get(OWNED) / 4).clamp(1, GIFT) {
-                let purged = |w: &Writer| !small && !t.schema().nopurge && w.purge();
-                let Some(rec) = self.pop_free().or_else(|| purged(self).then(|| self.pop_free()).flatten())
-                else {
-                    break;
-                };
-                self.set_links(rec, None, first);
-                first = Some(rec);
-                n += 1;
-            }
-            self.set(OWNED, self.get(OWNED) - n);
-            // Only we answer what was asked of us, and the slab asks one at a time: nothing is there.
-            let from = (self.slab as u64 + 1) << 32;
-            given.store(first.map_or(0, |r| from | (u64::from(r) + 1)), Release);
-        }
-        t.w(t.slab(self.slab) + WANTED).store(0, Release);
-    }
-
-    fn take_gift(&self) {
-        if self.get(GIVEN) != 0 {
-            self.accept(self.slab);
-        }
-    }
-
-    /// Take the records that were given to a slab, ours or that of an owner who is gone.
-    fn accept(&self, slab: usize) {
-        let t = &*self.table;
-        let given = t.w(t.slab(slab) + GIVEN);
-        loop {
-            let chain = given.load(Acquire);
-            let (Some(rec), Some(giver)) = ((chain as u32).checked_sub(1), (chain >> 32).checked_sub(1))
-            else {
-                return;
-            };
-            let rest = self.links(rec).1.map_or(0, |r| chain >> 32 << 32 | (u64::from(r) + 1));
-            let word = t.w(t.record(rec) + TOUCHED);
-            let old = Touched(word.load(Acquire));
-            let new = old.owned_by(self.slab);
-            let from_giver = old.owner() == Some(giver as usize);
-            let ours = from_giver && word.compare_exchange(old.0, new.0, AcqRel, Relaxed).is_ok();
-            if !ours && old.owner() != Some(slab) {
-                // The giver died, and somebody adopts its records: the others of the chain as well.
-                let _ = given.compare_exchange(chain, 0, AcqRel, Relaxed);
-                return;
-            }
-            // Accepted before the owner of the slab died: found among its records.
-            let moved = given.compare_exchange(chain, rest, AcqRel, Relaxed).is_ok();
-            if ours {
-                self.push_free(rec);
-                self.set(OWNED, self.get(OWNED) + 1);
-            }
-            if !moved {
-                return;
-            }
-        }
-    }
-
-    /// Take over from processes that are gone, as `dead` says of their ids, and from threads that gave their slabs up.
-    /// Entries that are whole stay; what was left half done is undone; uses and current connections that the processes
-    /// counted are given back; every record finds its way back. Others may use the table meanwhile, and whoever adopts
-    /// may be killed as well: the next one goes on. Takes time in proportion to the table's size, and memory; not for
-    /// the hot path. Gives the number of entries that were taken over.
-    pub fn adopt(&self, dead: impl Fn(u32) -> bool) -> usize {
-        let t = &*self.table;
-        let mut taken = vec![false; t.slabs()];
-        for (s, taken) in taken.iter_mut().enumerate().filter(|(s, _)| *s != self.slab) {
-            let word = t.w(t.slab(s) + OWNER);
-            let owner = word.load(Acquire);
-            let gone = owner == 0 || dead((owner >> 32) as u32);
-            // Ours until it is empty: should we die in between, our successor goes on.
-            *taken = gone && word.compare_exchange(owner, self.owner, AcqRel, Relaxed).is_ok();
-        }
-        let slabs = || taken.iter().enumerate().filter(|(_, taken)| **taken).map(|(s, _)| s);
-        self.take_gift();
-        for s in slabs() {
-            for other in 0..t.slabs() {
-                let wanted = t.w(t.slab(other) + WANTED);
-                let _ = wanted.compare_exchange(s as u64 + 1, 0, AcqRel, Relaxed);
-            }
-            self.accept(s);
-        }
-        let gone = |p: &usize| {
-            let id = t.w(H_PROCESSES + p).load(Relaxed);
-            id != 0 && *p != t.process() && dead(id as u32)
-        };
-        let parts: Vec<usize> = (0..PROCESSES).filter(gone).collect();
-        let mut entries = self.own_list();
-        let before = entries.len();
-        let end = t.w(H_POOL).load(Acquire).min(u64::from(t.schema().size)) as u32;
-        for rec in 0..end {
-            self.give_back(rec, &parts);
-            match t.touched(rec).owner() {
-                None => drop(self.mark_own(rec)),
-                Some(s) if taken[s] => self.take_over(rec, &mut entries),
-                Some(s) if s == self.slab => {
-                    let meta = self.meta(rec);
-                    if meta.state() == State::Building && !meta.used() {
-                        self.settle_abandoned(rec, meta);
-                    }
-                }
-                Some(_) => (),
-            }
-        }
-        entries.sort_by_key(|(touched, _)| *touched);
-        for word in [OLDEST, NEWEST, USED, ZOMBIES] {
-            self.set(word, 0);
-        }
-        for (touched, rec) in &entries {
-            self.append(*rec, *touched as u32);
-            // Others may remove it meanwhile, and say so: then there are less than that, and `collect` finds out.
-            if self.meta(*rec).state() == State::Dead {
-                t.count_dead(*rec, 1);
-            }
-        }
-        for s in slabs() {
-            // A gift that came after all stays for the next owner.
-            for word in (1..WORDS).filter(|w| *w != GIVEN) {
-                t.w(t.slab(s) + word).store(0, Relaxed);
-            }
-            t.w(t.slab(s) + OWNER).store(0, Release);
-        }
-        for p in parts {
-            t.w(H_PROCESSES + p).store(0, Release);
-        }
-        entries.len() - before
-    }
-
-    /// Take back what processes that are gone counted on a record.
-    fn give_back(&self, rec: u32, parts: &[usize]) {
-        let t = &*self.table;
-        for p in parts {
-            let word = t.w(t.record(rec) + META);
-            if word.load(Relaxed) & Meta::field(*p) != 0 {
-                word.fetch_and(!Meta::field(*p), AcqRel);
-            }
-            if let Some(slot) = t.schema().slot(DataType::ConnCur, 0) {
-                current::give_back(t.w(t.record(rec) + slot.word as usize), *p);
-            }
-        }
-    }
-
-    /// Our entries, with their last use.
-    fn own_list(&self) -> Vec<(u64, u32)> {
-        let mut list = Vec::new();
-        let mut at = self.oldest();
-        while let Some(rec) = at {
-            list.push((self.touched(rec), rec));
-            at = self.links(rec).1;
-        }
-        list
-    }
-
     /// The free records and those in the list by age, for audits.
     #[cfg(test)]
     pub(super) fn lists(&self) -> (Vec<u32>, Vec<u32>) {
@@ -710,45 +572,6 @@ impl Writer {
     #[cfg(test)]
     pub(super) fn dead_ones(&self) -> usize {
         self.own_list().iter().filter(|(_, rec)| self.meta(*rec).state() == State::Dead).count()
-    }
-
-    fn touched(&self, rec: u32) -> u64 {
-        self.table.touched(rec).ms()
-    }
-
-    /// Take over a record of a slab that is ours now.
-    fn take_over(&self, rec: u32, entries: &mut Vec<(u64, u32)>) {
-        let t = &*self.table;
-        let base = t.record(rec);
-        let meta = self.meta(rec);
-        let linked = meta.is_whole()
-            && t.walk(t.bucket(t.stored_hash(rec)), Want::Record(rec)).hit.is_some_and(|(r, _)| r == rec);
-        let word = t.w(base + TOUCHED);
-        let old = word.load(Acquire);
-        if meta.state() == State::Free {
-            // It may be on its way to another slab, whose owner is faster.
-            let new = Touched(old).owned_by(self.slab);
-            if word.compare_exchange(old, new.0, AcqRel, Relaxed).is_ok() {
-                self.push_free(rec);
-                self.set(OWNED, self.get(OWNED) + 1);
-            }
-            return;
-        }
-        // Others may note uses meanwhile. The closure always gives a value.
-        let _ = word.fetch_update(AcqRel, Acquire, |old| Some(Touched(old).owned_by(self.slab).0));
-        self.set(OWNED, self.get(OWNED) + 1);
-        if meta.state() == State::Dead {
-            t.unlink(rec, meta);
-        }
-        // What is in use there is being filled by another thread.
-        let lost = meta.state() == State::Building && !meta.used() && !linked;
-        if (lost || meta.state() == State::Dead) && self.set_free(rec, meta) {
-            return self.push_free(rec);
-        }
-        if linked {
-            t.promote(base, self.meta(rec));
-        }
-        entries.push((self.touched(rec), rec));
     }
 }
 

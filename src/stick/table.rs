@@ -14,14 +14,14 @@ use crate::sys::memfd::Segment;
 
 use super::atomics::{AtomicU64, fence, seed};
 use super::index::{Meta, PROCESSES, SLABS_MAX, State, Touched, Want};
-use super::schema::{KEY, META, NEXT, TOUCHED};
+use super::schema::{KEY, META, NEXT, TOUCHED, WORDS_MAX};
 use super::slab;
-use super::{Changes, DataClass, Key, RateParts, Schema, Slot, current, key, rate};
+use super::{Changes, DataClass, DataType, Key, RateParts, Schema, Slot, current, key, rate};
 
 /// First word of every segment of this kind.
 const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
 /// Changes with every change of what the words mean.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 // Words of the header.
 const H_MAGIC: usize = 0;
@@ -31,7 +31,16 @@ const H_SEED: usize = 3;
 pub(super) const H_POOL: usize = 4;
 /// The processes that use the table, in the order of their parts of counts; 0: none.
 pub(super) const H_PROCESSES: usize = 5;
-const H_WORDS: usize = 16;
+/// Marks a process in that list whose part the named one gives back.
+pub(super) const GIVES_BACK: u64 = 1 << 32;
+/// Slabs.
+const H_SLABS: usize = 8;
+/// 1: it holds what the peers know.
+const H_COMPLETE: usize = 9;
+/// The definition, from here on.
+const H_DEFINITION: usize = 16;
+const H_WORDS: usize = 64;
+const _: () = assert!(H_DEFINITION + WORDS_MAX <= H_WORDS && H_PROCESSES + PROCESSES <= H_SLABS);
 
 /// Why a segment of another process cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,38 +102,111 @@ impl Table {
         table.w(H_PROCESSES).store(u64::from(std::process::id()), Relaxed);
         table.w(H_SEED).store(seed, Relaxed);
         table.w(H_SCHEMA).store(table.schema.hash(slabs), Relaxed);
+        table.w(H_SLABS).store(slabs as u64, Relaxed);
+        for (at, word) in (H_DEFINITION..).zip(table.schema.to_words()) {
+            table.w(at).store(word, Relaxed);
+        }
         table.w(H_VERSION).store(VERSION, Relaxed);
         table.w(H_MAGIC).store(MAGIC, Release);
         Ok(Table { seed, ..table })
     }
 
-    /// The table that another process made, with the same schema and number of slabs. `process` names this one.
+    /// The table that another process made, with the same schema and at least that many slabs. `process` names this
+    /// one, `dead` says of the ids of others whether they are gone: the part of one of them is taken when no other is
+    /// left, which takes time in proportion to the table's size.
     ///
     /// # Errors
     /// When it is not the same kind of table.
-    pub fn open(fd: OwnedFd, schema: Schema, slabs: usize, process: u32) -> Result<Table, OpenError> {
-        let slabs = slabs.clamp(1, SLABS_MAX);
-        let segment = Segment::map(fd)?;
-        let words = segment.words();
-        let header = |i: usize| words.get(i).map_or(0, |w| w.load(Acquire));
-        if header(H_MAGIC) != MAGIC || header(H_VERSION) != VERSION {
-            return Err(OpenError::Version);
-        }
-        let table = Table::over(segment, schema, slabs);
-        let needed = table.records_at + table.schema.size as usize * table.record_words;
-        if table.segment.words().len() < needed || table.w(H_SCHEMA).load(Relaxed) != table.schema.hash(slabs)
-        {
+    pub fn open(
+        fd: OwnedFd,
+        schema: Schema,
+        slabs: usize,
+        process: u32,
+        dead: impl Fn(u32) -> bool,
+    ) -> Result<Table, OpenError> {
+        let other = Table::peek(fd)?;
+        let same = other.schema.hash(other.slabs) == schema.hash(other.slabs);
+        if !same || other.slabs < slabs.clamp(1, SLABS_MAX) {
             return Err(OpenError::Schema);
         }
-        let seed = table.w(H_SEED).load(Relaxed);
+        let mut table = Table { schema, ..other };
         let own = u64::from(process);
-        let mut free = (0..PROCESSES).filter(|p| {
+        let take = |p: &usize, old: u64| {
             let word = table.w(H_PROCESSES + p);
-            word.load(Relaxed) == own || word.compare_exchange(0, own, AcqRel, Relaxed).is_ok()
-        });
-        let process = free.next().ok_or(OpenError::Busy)?;
-        drop(free);
-        Ok(Table { seed, process, ..table })
+            word.compare_exchange(old, own, AcqRel, Relaxed).is_ok()
+        };
+        let used = |p: &usize| table.w(H_PROCESSES + p).load(Relaxed);
+        let free = (0..PROCESSES).find(|p| used(p) == own || take(p, 0));
+        if let Some(part) = free {
+            table.process = part;
+            return Ok(table);
+        }
+        let gone = |p: &usize| dead(used(p) as u32) && take(p, used(p));
+        table.process = (0..PROCESSES).find(gone).ok_or(OpenError::Busy)?;
+        (0..table.records_ever()).for_each(|rec| table.give_back(rec, &[table.process]));
+        Ok(table)
+    }
+
+    /// The table that another process made, however it is defined, only to be looked at: nothing of it may be used.
+    ///
+    /// # Errors
+    /// When it is no table, or one of another version.
+    pub(super) fn peek(fd: OwnedFd) -> Result<Table, OpenError> {
+        let segment = Segment::map(fd)?;
+        let header: Vec<u64> = segment.words().iter().take(H_WORDS).map(|w| w.load(Acquire)).collect();
+        if header.len() < H_WORDS || header[H_MAGIC] != MAGIC || header[H_VERSION] != VERSION {
+            return Err(OpenError::Version);
+        }
+        let schema = Schema::from_words(&header[H_DEFINITION..]).ok_or(OpenError::Version)?;
+        let slabs = header[H_SLABS] as usize;
+        if !(1..=SLABS_MAX).contains(&slabs) || header[H_SCHEMA] != schema.hash(slabs) {
+            return Err(OpenError::Version);
+        }
+        let table = Table { seed: header[H_SEED], ..Table::over(segment, schema, slabs) };
+        let needed = table.schema.size as usize * table.record_words + table.records_at;
+        if table.segment.words().len() < needed {
+            return Err(OpenError::Version);
+        }
+        Ok(table)
+    }
+
+    /// Other processes that use it.
+    pub fn others(&self) -> impl Iterator<Item = u32> + '_ {
+        let all = (0..PROCESSES).filter(|p| *p != self.process);
+        all.map(|p| self.w(H_PROCESSES + p).load(Relaxed) as u32).filter(|id| *id != 0)
+    }
+
+    /// This process has counted nothing in it, and will not.
+    pub(super) fn leave(&self) {
+        self.w(H_PROCESSES + self.process).store(0, Release);
+    }
+
+    /// Whether it holds all that its peers know.
+    pub fn is_complete(&self) -> bool {
+        self.w(H_COMPLETE).load(Relaxed) != 0
+    }
+
+    /// It holds all that its peers know, for processes to come.
+    pub fn set_complete(&self) {
+        self.w(H_COMPLETE).store(1, Relaxed);
+    }
+
+    /// Take back what processes that are gone counted on a record.
+    pub(super) fn give_back(&self, rec: u32, parts: &[usize]) {
+        for p in parts {
+            let word = self.w(self.record(rec) + META);
+            if word.load(Relaxed) & Meta::field(*p) != 0 {
+                word.fetch_and(!Meta::field(*p), AcqRel);
+            }
+            if let Some(slot) = self.schema.slot(DataType::ConnCur, 0) {
+                current::give_back(self.w(self.record(rec) + slot.word as usize), *p);
+            }
+        }
+    }
+
+    /// Records that were ever used.
+    pub(super) fn records_ever(&self) -> u32 {
+        u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema.size)
     }
 
     fn over(segment: Segment, schema: Schema, slabs: usize) -> Table {
@@ -166,8 +248,8 @@ impl Table {
     /// Entries in it; those that expired but were not collected yet count.
     pub fn used(&self) -> u32 {
         let of = |s: usize, word: usize| self.w(self.slab(s) + word).load(Relaxed) as i64;
-        let live = |s| (of(s, slab::USED) - of(s, slab::ZOMBIES).max(0)).max(0);
-        u32::try_from((0..self.slabs).map(live).sum::<i64>()).unwrap_or(u32::MAX)
+        let own = |s: usize| of(s, slab::USED) + of(s, slab::LENT).max(0) - of(s, slab::ZOMBIES).max(0);
+        u32::try_from((0..self.slabs).map(|s| own(s).max(0)).sum::<i64>()).unwrap_or(u32::MAX)
     }
 
     /// The entry with that key. Does not count as a use for expiry: see [`Entry::touch`].
@@ -205,8 +287,7 @@ impl Table {
     /// Every entry that is not expired, until the callback returns false. Entries that come or go meanwhile may or may
     /// not be among them.
     pub fn each(&self, now: Mono, mut f: impl FnMut(&Entry<'_>) -> bool) {
-        let end = u32::try_from(self.w(H_POOL).load(Acquire)).unwrap_or(u32::MAX).min(self.schema.size);
-        for rec in 0..end {
+        for rec in 0..self.records_ever() {
             let meta = Meta(self.w(self.record(rec) + META).load(Acquire));
             if !meta.is_live() || (!meta.used() && self.expired(rec, now)) {
                 continue;
@@ -481,8 +562,12 @@ impl Entry<'_> {
         }
     }
 
+    pub(super) fn raw(&self, slot: Slot, words: usize) -> &[AtomicU64] {
+        self.table.ws(self.table.record(self.rec) + slot.word as usize, words)
+    }
+
     pub(super) fn rate_words(&self, slot: Slot) -> &[AtomicU64] {
-        self.table.ws(self.table.record(self.rec) + slot.word as usize, 2)
+        self.raw(slot, 2)
     }
 }
 
@@ -507,4 +592,8 @@ pub struct Writer {
     pub(super) owner: u64,
     /// The slab that was asked for records.
     pub(super) asked: Cell<Option<usize>>,
+    /// The entry that was given last: the next one, younger as a rule, goes behind it.
+    pub(super) given: Cell<Option<u32>>,
+    /// Slabs that have an owner, as it was lately.
+    pub(super) sharers: Cell<usize>,
 }

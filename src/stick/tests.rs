@@ -244,17 +244,24 @@ fn another_process_opens_the_same_table_only() {
     let w = Writer::claim(&t, 1, 0).unwrap();
     drop(w.get_or_insert(9.into(), at(0)));
     let fd = || t.fd().try_clone_to_owned().unwrap();
-    let other = Table::open(fd(), schema(10), 2, 77).unwrap();
+    let other = Table::open(fd(), schema(10), 2, 77, |_| false).unwrap();
     assert!(other.get(9.into(), at(0)).is_some());
-    let third = Table::open(fd(), schema(10), 2, 78).unwrap();
-    assert!(matches!(Table::open(fd(), schema(10), 2, 79), Err(OpenError::Busy)));
+    let third = Table::open(fd(), schema(10), 2, 78, |_| false).unwrap();
+    assert!(matches!(Table::open(fd(), schema(10), 2, 79, |_| false), Err(OpenError::Busy)));
     assert_eq!(third.get(9.into(), at(0)).unwrap().uses(), 0);
     assert_eq!(w.adopt(|process| process == 78), 0);
-    assert!(Table::open(fd(), schema(10), 2, 79).is_ok());
-    assert!(matches!(Table::open(fd(), schema(11), 2, 77), Err(OpenError::Schema)));
-    assert!(matches!(Table::open(fd(), Schema::new(KeyType::Integer, 10), 2, 77), Err(OpenError::Schema)));
+    assert!(Table::open(fd(), schema(10), 2, 79, |_| false).is_ok());
+    assert!(matches!(Table::open(fd(), schema(10), 2, 80, |_| false), Err(OpenError::Busy)));
+    assert!(Table::open(fd(), schema(10), 2, 80, |process| process == 79).is_ok(), "a dead one's part");
+    assert!(Table::open(fd(), schema(10), 1, 80, |_| false).is_ok(), "more slabs than needed");
+    assert!(matches!(Table::open(fd(), schema(10), 3, 80, |_| false), Err(OpenError::Schema)));
+    assert!(matches!(Table::open(fd(), schema(11), 2, 77, |_| false), Err(OpenError::Schema)));
+    assert!(matches!(
+        Table::open(fd(), Schema::new(KeyType::Integer, 10), 2, 77, |_| false),
+        Err(OpenError::Schema)
+    ));
     let foreign = crate::sys::memfd::Segment::new("x", 9).unwrap().fd().try_clone_to_owned().unwrap();
-    assert!(matches!(Table::open(foreign, schema(10), 2, 77), Err(OpenError::Version)));
+    assert!(matches!(Table::open(foreign, schema(10), 2, 77, |_| false), Err(OpenError::Version)));
 }
 
 proptest! {
@@ -401,7 +408,8 @@ fn a_killed_writer_leaves_nothing_behind() {
     for (killed, fuel) in (1..9000).enumerate() {
         let t = table(Schema { expire_ms: Some(100), ..schema(6) }, 2);
         let theirs = t.fd().try_clone_to_owned().unwrap();
-        let theirs = Table::open(theirs, Schema { expire_ms: Some(100), ..schema(6) }, 2, 66).unwrap();
+        let theirs =
+            Table::open(theirs, Schema { expire_ms: Some(100), ..schema(6) }, 2, 66, |_| false).unwrap();
         let w = Writer::claim(&Arc::new(theirs), 66, 0).unwrap();
         let heir = Writer::claim(&t, 77, 0).unwrap();
         let (both, mine) = (50.into(), 51.into());
@@ -422,6 +430,9 @@ fn a_killed_writer_leaves_nothing_behind() {
                 w.table().remove((i % 5).into());
                 w.maintain(now, 2);
                 tracked.sub(cur, 1);
+                if i % 8 == 7 {
+                    w.hand_out(77, 2);
+                }
             }
         }))
         .is_err();
@@ -458,7 +469,7 @@ fn a_killed_borrower_leaves_nothing_behind() {
     let conf = || Schema { expire_ms: Some(1000), ..schema(4) };
     for (killed, fuel) in (1..9000).enumerate() {
         let t = table(conf(), 2);
-        let theirs = Table::open(t.fd().try_clone_to_owned().unwrap(), conf(), 2, 66).unwrap();
+        let theirs = Table::open(t.fd().try_clone_to_owned().unwrap(), conf(), 2, 66, |_| false).unwrap();
         let w = Writer::claim(&Arc::new(theirs), 66, 0).unwrap();
         let heir = Writer::claim(&t, 77, 0).unwrap();
         let kept = heir.get_or_insert(50.into(), at(0)).unwrap();
@@ -514,4 +525,122 @@ fn what_a_thread_gave_up_is_taken_over() {
     drop(used);
     assert_eq!(b.maintain(at(1000), 20), 1);
     assert_eq!(t.used(), 0);
+}
+
+#[test]
+fn who_leaves_spreads_its_entries_by_age() {
+    let t = table(Schema { expire_ms: Some(1000), ..schema(300) }, 4);
+    let old = Writer::claim(&t, 1, 0).unwrap();
+    let gpc0 = t.schema().slot(DataType::Gpc0, 0).unwrap();
+    for k in 0..60u32 {
+        old.get_or_insert(k.into(), at(u64::from(k))).unwrap().add(gpc0, u64::from(k), at(u64::from(k)));
+    }
+    let heirs = [0, 1].map(|n| Writer::claim(&t, 2, n).unwrap());
+    for (n, heir) in heirs.iter().enumerate() {
+        drop(heir.get_or_insert((100 + n as u32).into(), at(100)));
+    }
+    let tracked = t.get(3.into(), at(100)).unwrap();
+    let mut rounds = 0;
+    while old.hand_out(2, 10) > 0 {
+        assert_eq!(t.used(), 62, "what is on its way counts");
+        assert_eq!(keys(&t, at(100)).len(), 62);
+        if rounds < 5 {
+            assert!(
+                t.remove((59 - rounds).into()) && old.get_or_insert((59 - rounds).into(), at(101)).is_some()
+            );
+        }
+        heirs.iter().for_each(|heir| assert_eq!(heir.maintain(at(101), 0), 0));
+        rounds += 1;
+        assert!(rounds < 50, "it never ends");
+    }
+    drop(tracked);
+    let (free, aged) = old.lists();
+    assert_eq!((free.len(), aged.len()), (0, 0));
+    assert!(heirs.iter().all(|heir| heir.lists().1.len() >= 25), "both have their share");
+    assert_eq!((keys(&t, at(101)).len(), t.used()), (62, 62));
+    // By age: half of them have expired, and are found without passing the others.
+    let gone: usize = heirs.iter().map(|heir| heir.maintain(at(1030), 20)).sum();
+    assert_eq!(gone, 31);
+    for k in 31..40u32 {
+        assert_eq!(t.read(k.into(), gpc0, at(1030)), Some(u64::from(k)));
+    }
+}
+
+#[test]
+fn tables_pass_from_process_to_process() {
+    let def = |name: &str, schema: Schema| TableDef {
+        name: name.into(),
+        schema,
+        owner: TableOwner::Proxy(0),
+        peers: None,
+        write_to: None,
+        recv_only: false,
+        srvkey: SrvKey::Name,
+        brates_factor: 1,
+        loc: crate::config::Loc::default(),
+    };
+    let before = Tables::new(&[def("same", schema(1000)), def("other", schema(1000))], 2).unwrap();
+    let writers = Writers::claim(&before, 0);
+    let fill = |id: u32| {
+        for k in 0..500u32 {
+            drop(writers.get(TableId(id)).unwrap().get_or_insert(k.into(), at(u64::from(k))));
+        }
+    };
+    fill(0);
+    fill(1);
+    let fd = |name: &str| {
+        let id = before.find(name)?;
+        before.get(id)?.fd().try_clone_to_owned().ok()
+    };
+    let defs = [
+        def("same", Schema { nopurge: true, ..schema(1000) }),
+        def("other", schema(200)),
+        def("new", schema(9)),
+    ];
+    let heritage = Heritage {
+        segment: &mut |name| fd(name),
+        dead: &|_| false,
+        now: at(1000),
+        wait: &std::thread::park_timeout,
+    };
+    let after = Tables::inherit(&defs, 3, heritage).unwrap();
+    let origins = [0, 1, 2].map(|id| after.origin(TableId(id)));
+    assert_eq!(origins, [Origin::Shared, Origin::Copied, Origin::New]);
+    assert_eq!(after.notices(), ["stick-table 'other': made anew; 200 entries copied, 300 dropped."]);
+    let used = [0, 1, 2].map(|id| after.get(TableId(id)).unwrap().used());
+    assert_eq!(used, [500, 200, 0]);
+    // The threads of the successor get all of it, while they run.
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (after, done) = (&after, &done);
+        // Also when something fails.
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Relaxed);
+            }
+        }
+        let end = Done(done);
+        let threads = [0, 1, 2].map(|n| {
+            scope.spawn(move || {
+                let writers = Writers::claim(after, n);
+                while !done.load(Relaxed) {
+                    writers.iter().for_each(|(_, w)| assert_eq!(w.maintain(at(1000), 8), 0));
+                }
+                let lists = writers.iter().map(|(_, w)| w.lists().1.len()).collect::<Vec<_>>();
+                std::mem::forget(writers);
+                lists
+            })
+        });
+        while after.list_owners(TableId(0)) < 4 || after.list_owners(TableId(1)) < 4 {
+            std::thread::yield_now();
+        }
+        drop((writers, before));
+        assert_eq!(after.adopt(|_| false, std::thread::park_timeout), 500);
+        assert!(!after.has_orphans(|_| false));
+        drop(end);
+        let lists = threads.map(|t| t.join().unwrap());
+        assert_eq!([0, 1].map(|id| lists.iter().map(|l| l[id]).sum::<usize>()), [500, 200]);
+        assert!(lists.iter().all(|l| l[0] > 100 && l[1] > 40), "{lists:?}");
+    });
 }

@@ -130,7 +130,19 @@ impl Shared {
         queues: Arc<Queues>,
         maxconn: usize,
     ) -> std::io::Result<Arc<Shared>> {
-        let tables = Arc::new(Tables::new(&snapshot.tables, live.threads.len())?);
+        let tables = Tables::new(&snapshot.tables, live.threads.len())?;
+        Ok(Shared::with_tables(snapshot, live, queues, maxconn, tables))
+    }
+
+    /// The same with tables that are there already.
+    pub fn with_tables(
+        snapshot: Arc<Snapshot>,
+        live: Arc<Live>,
+        queues: Arc<Queues>,
+        maxconn: usize,
+        tables: Tables,
+    ) -> Arc<Shared> {
+        let tables = Arc::new(tables);
         if !tables.is_empty() {
             server_keys::keep_in(tables.dict(), &snapshot, &live);
         }
@@ -146,17 +158,7 @@ impl Shared {
         let targets = snapshot.servers.iter().map(target).collect();
         let captures = Arc::new(Captures::new(snapshot.proxies.len()));
         let slots = Slots::of(&snapshot);
-        Ok(Arc::new(Shared {
-            captures,
-            snapshot,
-            live,
-            queues,
-            settings,
-            plans,
-            stick: tables,
-            targets,
-            slots,
-        }))
+        Arc::new(Shared { captures, snapshot, live, queues, settings, plans, stick: tables, targets, slots })
     }
 
     /// What a proxy's streams need.

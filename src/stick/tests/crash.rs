@@ -131,7 +131,7 @@ impl Load {
 
 fn open(path: &str, process: u32) -> Table {
     let file = File::options().read(true).write(true).open(path).unwrap();
-    Table::open(OwnedFd::from(file), schema(), SLABS, process).unwrap()
+    Table::open(OwnedFd::from(file), schema(), SLABS, process, |_| false).unwrap()
 }
 
 /// A process that works until it is killed.
@@ -142,8 +142,12 @@ fn work(path: &str) {
     let w = Writer::claim(&t, process, 0).unwrap();
     let mut load = Load { x: now().0 | 1, tracked: Vec::new() };
     // Should the parent die, so do we, in time.
-    for _ in 0..200_000_000u64 {
+    let parent = std::os::unix::process::parent_id();
+    for n in 0..200_000_000u64 {
         load.step(&w, &s);
+        if n % 61 == 0 {
+            w.hand_out(parent, 3);
+        }
     }
 }
 
