@@ -83,7 +83,10 @@ impl Manager {
         let mut command = Command::new("bash");
         command.args(["-c", &script, "bash", HARING, "-Ws", "-f"]).arg(self.dir.0.join("haring.cfg"));
         command.env("LISTEN_FDS", numbers.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
-        command.env("NOTIFY_SOCKET", self.dir.0.join("notify")).env("WATCHDOG_USEC", "200000");
+        command
+            .env("NOTIFY_SOCKET", self.dir.0.join("notify"))
+            .env("WATCHDOG_USEC", "200000")
+            .env("FDSTORE", "4096");
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log).stdin(Stdio::null());
         let child = command.spawn().expect("it starts");
         for number in numbers {
@@ -203,7 +206,7 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     let ready = manager.wait_for("READY=1");
     assert!(ready.contains(&format!("MAINPID={}", service.0.id())), "{ready}");
     let first = manager.worker();
-    manager.wait_for(&format!("STATUS=Worker {first} serves"));
+    assert!(ready.contains(&format!("STATUS=Worker {first} serves")), "{ready}");
     manager.wait_for("WATCHDOG=1");
     assert_eq!(manager.answer(), "one");
 
@@ -222,8 +225,8 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     manager.configure(" nonsense");
     service.signal(Signal::SIGUSR2);
     manager.wait_for("RELOADING=1");
-    manager.wait_for("READY=1");
-    let status = manager.wait_for("STATUS=Last start failed");
+    let status = manager.wait_for("READY=1");
+    assert!(status.contains("STATUS=Last start failed"), "{status}");
     assert!(status.contains("haring.cfg") && status.contains("'nonsense'"), "{status}");
     assert_eq!((manager.worker(), manager.answer().as_str()), (second, "two"));
 
@@ -243,8 +246,8 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     service.signal(Signal::SIGKILL);
     service.ended();
     let mut service = manager.start();
-    manager.wait_for("READY=1");
-    manager.wait_for("STATUS=Last start failed");
+    let status = manager.wait_for("READY=1");
+    assert!(status.contains("STATUS=Last start failed"), "{status}");
     assert_eq!((manager.worker(), manager.answer().as_str()), (third, "three"));
 
     // A stop: the master ends alone, the worker ends with what the manager has kept.

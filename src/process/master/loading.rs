@@ -50,7 +50,7 @@ impl Master {
         self.again_ns = None;
         let options = of_worker(&self.places.words, why == Why::First);
         // Not by `-Ws` alone: that is also what people and tests call by hand.
-        let service = self.notify.is_on();
+        let service = self.notify.is_service();
         let (pid, link) = match worker::spawn(&self.places.program, &options, service) {
             Ok(started) => started,
             Err(error) => {
@@ -245,9 +245,11 @@ impl Master {
             messages::warning(&format!("reload failed, worker {pid} goes on: {}", reason(log)));
         }
         if self.stop.is_none() && self.serving().is_some() {
-            self.notify.send(&format!("READY=1\nMAINPID={}", std::process::id()));
+            let (pid, status) = (std::process::id(), self.status());
+            self.notify.send(&format!("READY=1\nMAINPID={pid}\nSTATUS={status}"));
+        } else {
+            self.tell_status();
         }
-        self.tell_status();
         if std::mem::take(&mut self.loads.asked_again) {
             self.reload();
         }

@@ -3,6 +3,7 @@
 //! A sender of our own: a datagram, sometimes with one descriptor. It never blocks for long, and nothing fails because
 //! nobody listens.
 
+use std::cell::Cell;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -38,21 +39,24 @@ pub const OWN_VARIABLES: [&str; 7] = [
 #[derive(Debug, Default)]
 pub struct Notify {
     socket: Option<(UnixDatagram, UnixAddr)>,
-    /// Descriptors that the manager keeps for us at most, when it says.
-    store: Option<u32>,
+    /// It manages services, and keeps descriptors for them.
+    keeps: bool,
+    /// It did not read the last message in time: the next ones do not wait.
+    is_slow: Cell<bool>,
 }
 
 impl Notify {
     /// As the environment says.
     pub fn of_environment() -> Notify {
         let path = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
-        let store = std::env::var("FDSTORE").ok().and_then(|n| n.parse().ok());
+        let store = std::env::var("FDSTORE").ok().and_then(|n| n.parse::<u32>().ok());
         let socket = address(&path).and_then(|address| {
             let socket = UnixDatagram::unbound().ok()?;
             socket.set_write_timeout(Some(SEND_MAX)).ok()?;
             Some((socket, address))
         });
-        Notify { socket, store }
+        let keeps = socket.is_some() && store.map_or_else(is_started_by_init, |most| most > 0);
+        Notify { socket, keeps, is_slow: Cell::new(false) }
     }
 
     /// Somebody listens.
@@ -60,10 +64,15 @@ impl Notify {
         self.socket.is_some()
     }
 
+    /// Somebody listens, and it is the machine's own manager of services, not a tool that waits for READY only.
+    pub fn is_service(&self) -> bool {
+        self.keeps || (self.is_on() && is_started_by_init())
+    }
+
     /// The manager may keep descriptors for us. systemd says how many since version 254; before, nobody knows: what is
     /// not kept after all is closed, and a worker whose channel nobody holds any more ends.
     pub fn keeps(&self) -> bool {
-        self.is_on() && self.store != Some(0)
+        self.keeps
     }
 
     /// One message of assignments, a line each.
@@ -99,15 +108,17 @@ impl Notify {
         let raw: Vec<i32> = fd.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-        // A manager that does not read is not our concern.
-        let _ = sendmsg(
-            socket.as_raw_fd(),
-            &[IoSlice::new(text.as_bytes())],
-            control,
-            MsgFlags::MSG_NOSIGNAL,
-            Some(address),
-        );
+        let wait = if self.is_slow.get() { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
+        let flags = MsgFlags::MSG_NOSIGNAL | wait;
+        let parts = [IoSlice::new(text.as_bytes())];
+        let sent = sendmsg(socket.as_raw_fd(), &parts, control, flags, Some(address));
+        // A manager that does not read is not our concern, and must not hold us up time and again.
+        self.is_slow.set(sent == Err(nix::errno::Errno::EAGAIN));
     }
+}
+
+fn is_started_by_init() -> bool {
+    nix::unistd::getppid().as_raw() == 1
 }
 
 /// A path, or `@name` of the abstract namespace.
