@@ -6,6 +6,8 @@
 mod load;
 #[path = "handover_listeners/master.rs"]
 mod master;
+#[path = "handover_listeners/scripts.rs"]
+mod scripts;
 #[path = "handover_listeners/support.rs"]
 mod support;
 #[path = "handover_listeners/take_over.rs"]

@@ -29,6 +29,8 @@ pub struct State {
     pub timeout: Duration,
     /// `experimental-mode on`.
     pub experimental: bool,
+    /// The socket hands over what this process has (`expose-fd listeners`).
+    pub exposes: bool,
 }
 
 /// `prompt`: how a session goes on after a line of commands.
@@ -51,6 +53,8 @@ pub enum Next {
     Quit,
     /// The rest of the answer: it comes in pieces, or from other threads.
     Job(Job),
+    /// The client is a process that is to serve instead of this one: it gets what this one has.
+    HandOver,
 }
 
 /// Writes the rest of an answer.
@@ -475,6 +479,13 @@ pub const COMMANDS: &[Command] = &[
     entry(&["user"], "user", "lower the level of this session to user", Level::User, |c| {
         lower(c, Level::User)
     }),
+    entry(
+        &["hand", "over"],
+        "hand over",
+        "give the listening sockets to a process that was started with -x",
+        Level::Admin,
+        hand_over,
+    ),
     entry(&["help"], "help [<command>]", "list commands", Level::User, help),
     entry(
         &["prompt"],
@@ -507,6 +518,16 @@ pub fn run(
     }
     let args = &words[command.words.len()..];
     (command.run)(&mut Call { cx, state, args, payload, out })
+}
+
+fn hand_over(c: &mut Call<'_>) -> Next {
+    if c.state.exposes {
+        return Next::HandOver;
+    }
+    c.out.push_str(
+        "This socket gives nothing away: 'stats socket' needs 'level admin expose-fd listeners'.\n",
+    );
+    Next::Continue
 }
 
 fn unknown(words: &[String], level: Level, out: &mut String) {

@@ -7,6 +7,7 @@ use super::Level;
 use crate::acl::PatternLists;
 use crate::base::time::{Mono, Wall};
 use crate::config::{Env, Tables};
+use crate::net::Channel;
 use crate::proxy::check::Watch;
 use crate::proxy::global::ProcessLimits;
 use crate::proxy::{Captures, Live, Snapshot};
@@ -36,6 +37,8 @@ pub struct Context {
     pub timeout: Duration,
     /// `stats maxconn`.
     pub maxconn: usize,
+    /// To the control thread: channels to processes that want to take over.
+    pub heirs: Option<Channel>,
 }
 
 /// What is known about the process when it starts.

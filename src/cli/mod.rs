@@ -25,7 +25,7 @@ mod tables;
 mod vars;
 
 pub use context::{Context, ProcessFacts};
-pub use session::{open_sessions, serve, serve_one};
+pub use session::{HANDED, open_sessions, serve, serve_one};
 pub use socket::{Level, SocketConf, sockets};
 
 /// The words of every command, without its arguments, for listings.

@@ -1,6 +1,9 @@
 //! One connection to the admin socket.
 
 use std::cell::Cell;
+use std::fmt::Write;
+use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +11,8 @@ use std::time::Duration;
 use super::commands::{self, Mode, Next, State};
 use super::line::{self, Target};
 use super::sink::Sink;
-use super::{Context, Level};
-use crate::net::{Listener, Socket};
+use super::{Context, Level, SocketConf};
+use crate::net::{Channel, Listener, SockAddr, Socket, send_over};
 use crate::runtime::{self, Notify};
 
 /// Longest command line.
@@ -23,8 +26,11 @@ const ANSWERS_MAX: usize = 64 << 10;
 const TOO_LONG: &str = "The command line is too long: 16384 bytes at most. A payload (<<) may be longer.\n";
 const PAYLOAD_TOO_LONG: &str = "The payload is too long: 1048576 bytes at most.\n";
 
+/// What the client of `hand over` reads, besides the descriptor of a channel.
+pub const HANDED: &str = "handed over\n";
+
 /// Accept until the listener dies.
-pub async fn serve(listener: &Listener, level: Level, context: Arc<Context>) {
+pub async fn serve(listener: &Listener, conf: &SocketConf, context: Arc<Context>) {
     let most = context.maxconn.max(1);
     loop {
         // What does not fit stays in the kernel's queue: here it would hold descriptors that clients need.
@@ -34,8 +40,9 @@ pub async fn serve(listener: &Listener, level: Level, context: Arc<Context>) {
         wait_for_place(listener, most).await;
         let place = Place::take();
         let context = context.clone();
+        let (level, exposes) = (conf.level, conf.exposes());
         runtime::spawn(async move {
-            session(Rc::new(socket), level, &context).await;
+            session(Rc::new(socket), (level, exposes), &context).await;
             drop(place);
         });
     }
@@ -44,7 +51,7 @@ pub async fn serve(listener: &Listener, level: Level, context: Arc<Context>) {
 /// Serve one connection that somebody else has accepted. It counts, and is never refused.
 pub async fn serve_one(socket: Socket, level: Level, context: Arc<Context>) {
     let place = Place::take();
-    session(Rc::new(socket), level, &context).await;
+    session(Rc::new(socket), (level, false), &context).await;
     drop(place);
 }
 
@@ -197,9 +204,9 @@ fn run(
     }
 }
 
-async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
-    let mut state =
-        State { level, mode: Mode::Single, timed: false, timeout: context.timeout, experimental: false };
+async fn session(socket: Rc<Socket>, (level, exposes): (Level, bool), context: &Arc<Context>) {
+    let (mode, timeout) = (Mode::Single, context.timeout);
+    let mut state = State { level, mode, timed: false, timeout, experimental: false, exposes };
     let mut input = Input::default();
     loop {
         let Some((line, payload)) = request(&socket, &state, &mut input).await else { return };
@@ -217,6 +224,13 @@ async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
             next = run(context, &mut state, words, payload, &mut out);
             match next {
                 Next::Quit => break,
+                Next::HandOver => {
+                    if let Err(error) = hand_over(&socket, context) {
+                        let _ = writeln!(out, "Nothing can be handed over here: {error}.");
+                    }
+                    next = Next::Quit;
+                    break;
+                }
                 Next::Continue => {
                     end_answer_from(&mut out, from);
                     // A line may hold many commands with long answers.
@@ -248,6 +262,17 @@ async fn session(socket: Rc<Socket>, level: Level, context: &Arc<Context>) {
             return;
         }
     }
+}
+
+/// Gives the client one end of a channel, and the control thread the other: those two go on there.
+fn hand_over(socket: &Socket, context: &Context) -> io::Result<()> {
+    let Some(control) = &context.heirs else { return Err(io::ErrorKind::Unsupported.into()) };
+    if !matches!(socket.local_addr()?, SockAddr::Unix(_) | SockAddr::Abstract(_)) {
+        return Err(io::Error::other("it takes a Unix socket"));
+    }
+    let (ours, theirs) = Channel::pair()?;
+    socket.lend(|fd| send_over(fd, HANDED.as_bytes(), &[theirs.as_fd()]))?;
+    control.send(HANDED.as_bytes(), &[ours.as_fd()])
 }
 
 /// `> `, with the uptime before it when that was asked for.

@@ -60,22 +60,7 @@ impl Channel {
     /// `WouldBlock` when the other side is behind; `InvalidInput` when the message is empty, too long, or has too many
     /// descriptors; `EPIPE` when the other side is gone.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        if bytes.is_empty() || bytes.len() > MESSAGE_MAX || fds.len() > FDS_MAX {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        loop {
-            match sendmsg::<()>(self.fd.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                // Too many descriptors on their way, of all channels of this user: they become fewer.
-                Err(Errno::ETOOMANYREFS) => return Err(io::ErrorKind::WouldBlock.into()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        send_over(self.fd.as_fd(), bytes, fds)
     }
 
     /// Send a message, and wait for room for it. For threads that may block.
@@ -155,6 +140,29 @@ impl Channel {
         match self.receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
             other => other,
+        }
+    }
+}
+
+/// Send a few bytes, and descriptors, over any Unix socket. (Of a stream, its buffer may take only a part of many bytes.)
+///
+/// # Errors
+/// As [`Channel::send`].
+pub fn send_over(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if bytes.is_empty() || bytes.len() > MESSAGE_MAX || fds.len() > FDS_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            // Too many descriptors on their way, of all channels of this user: they become fewer.
+            Err(Errno::ETOOMANYREFS) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

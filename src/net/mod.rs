@@ -13,7 +13,7 @@ mod tests;
 
 pub use crate::sys::addr::SockAddr;
 pub use crate::sys::buf::{RecvBuf, SendBuf};
-pub use channel::{Channel, FDS_MAX, MESSAGE_MAX, Packet};
+pub use channel::{Channel, FDS_MAX, MESSAGE_MAX, Packet, send_over};
 pub use listener::Listener;
 pub use open::{Opening, share_port};
 pub use opts::{BindOpts, ConnectOpts, Keepalive, Source, UnixOwner};

@@ -90,7 +90,7 @@ const SPELLINGS: &[Spelling] = &[
     s("-S", "--master-cli", Takes::Next, "<bind>", "no effect yet: there is no master"),
     s("-sf", "--finish", Takes::List, "<pid>*", "when ready, ask these processes to finish (SIGUSR1)"),
     s("-st", "--terminate", Takes::List, "<pid>*", "when ready, terminate these processes (SIGTERM)"),
-    s("-x", "--inherit", Takes::Next, "<socket>", "no effect yet: sockets are bound anew"),
+    s("-x", "--inherit", Takes::Next, "<socket>", "take over from the process with this admin socket"),
     s("-dD", "--diagnose", Takes::Nothing, "", "warn about suspicious statements"),
     s("-dW", "--zero-warning", Takes::Nothing, "", "refuse to start when there are warnings"),
     s("-dK", "--dump-keywords", Takes::Attached, "<class[,class]*>", "print keywords (classes: -dKhelp)"),

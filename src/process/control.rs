@@ -15,6 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::bind::Opened;
 use super::handover::{self, Receivers};
+use super::heirs::Heirs;
 use super::inherit::{Held, Inherited, serving};
 use super::link::ToWorker;
 use super::pool::Fate;
@@ -56,8 +57,12 @@ impl Signals {
         Ok(Signals { fd })
     }
 
-    /// The next signal, if one comes within `wait` and before there is something to read from `other`.
-    pub fn next_or(&self, wait: Duration, other: Option<BorrowedFd<'_>>) -> Option<Signal> {
+    /// The next signal, if one comes within `wait` and before there is something to read from one of `other`.
+    pub fn next_or<'a>(
+        &'a self,
+        wait: Duration,
+        other: impl IntoIterator<Item = BorrowedFd<'a>>,
+    ) -> Option<Signal> {
         if let Some(signal) = self.read() {
             return Some(signal);
         }
@@ -117,6 +122,8 @@ pub struct Control {
     pub fates: Vec<Arc<Fate>>,
     /// What others may ask for.
     pub held: Held,
+    /// Those that have asked.
+    pub heirs: Option<Heirs>,
 }
 
 /// The process that serves instead of this one.
@@ -247,7 +254,11 @@ impl Control {
                 return End::Broken;
             }
             let wait = if soft_stop.is_some() { STOP_TICK } else { next_tick.since(now) };
-            let signal = signals.next_or(wait, self.link.as_ref().map(|link| link.as_fd()));
+            let others = self.link.iter().map(|link| link.as_fd());
+            let signal = signals.next_or(wait, others.chain(self.heirs.iter().map(Heirs::as_fd)));
+            if let Some(heirs) = &mut self.heirs {
+                heirs.look(&self.held);
+            }
             // Also while it stops softly: when systemd stops the service, nobody else would end it.
             if signal.is_none() && !self.hear_master() {
                 return End::Signal(Signal::SIGTERM);
@@ -256,6 +267,8 @@ impl Control {
                 None | Some(Signal::SIGCHLD) => {}
                 Some(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return End::Signal(signal),
                 Some(Signal::SIGUSR1) => {
+                    let heir = self.heirs.as_mut().and_then(Heirs::serving);
+                    self.successor = self.successor.take().or(heir.map(Successor::Known));
                     soft_stop.get_or_insert(mono());
                 }
                 Some(signal) => self.report_or_pause(signal),

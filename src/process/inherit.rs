@@ -30,6 +30,8 @@ pub struct Inherited {
     pub link: Option<Arc<Channel>>,
     /// Whether others may ask this process for what it has (`expose-fd listeners`). To be set before anything is taken.
     pub exposes: bool,
+    /// The master, if there is one, does not have it yet.
+    foreign: bool,
     /// What is used, for successors.
     held: Held,
     /// Keys of what was put there by this process.
@@ -124,10 +126,20 @@ impl Inherited {
     /// # Errors
     /// Out of descriptors.
     pub fn hold(&mut self, key: &str, fd: impl AsFd) -> io::Result<()> {
+        if self.foreign {
+            return self.keep(key, fd);
+        }
         if self.exposes {
             self.held.insert(key.to_owned(), fd.as_fd().try_clone_to_owned()?);
         }
         Ok(())
+    }
+
+    /// Everything from another process than the master's last one as well.
+    pub fn add(&mut self, other: Inherited) {
+        self.foreign = true;
+        self.fds.extend(other.fds);
+        self.predecessor = other.predecessor.or(self.predecessor.take());
     }
 
     /// What was inherited under that key is of no use.
@@ -217,12 +229,17 @@ pub mod serving {
         predecessor.send_within(WORD.as_bytes(), &[], WAIT)
     }
 
+    /// Whether the successor has told that it serves.
+    pub fn is_told(successor: &Channel) -> bool {
+        successor.is_next(WORD.as_bytes())
+    }
+
     /// What the successor has told. `None`: not, or not all. Anything else that it says is left for others to hear.
     pub fn hear(successor: &Channel) -> Option<HashSet<String>> {
         let mut keys = HashSet::new();
         for _ in 0..PARTS_MAX {
             successor.wait(WAIT);
-            if !successor.is_next(WORD.as_bytes()) {
+            if !is_told(successor) {
                 return None;
             }
             let packet = successor.receive().ok()??;

@@ -12,6 +12,7 @@ mod control;
 mod daemon;
 mod demo;
 mod handover;
+mod heirs;
 pub mod inherit;
 pub mod keys;
 mod limits;
@@ -113,7 +114,14 @@ fn master_kind(args: &Args) -> Option<master::Kind> {
 
 /// What the process before this one leaves to it, before anything is loaded or opened.
 fn inherited(args: &Args) -> Result<Inherited, String> {
-    if args.check { Ok(Inherited::default()) } else { Inherited::of_master() }
+    if args.check {
+        return Ok(Inherited::default());
+    }
+    let mut inherited = Inherited::of_master()?;
+    if let Some(path) = &args.inherit {
+        inherited.add(heirs::inherit(path)?);
+    }
+    Ok(inherited)
 }
 
 /// `-c` with a configuration that is right.

@@ -14,6 +14,7 @@ use super::args::Args;
 use super::bind::{self, Sockets};
 use super::control::{Control, End, Signals, mono, wall};
 use super::handover::Receivers;
+use super::heirs::Heirs;
 use super::inherit::{Held, Inherited};
 use super::load::Ready;
 use super::segments::Heir;
@@ -214,7 +215,10 @@ fn launch(
         Box::new(report),
     ));
     check::prepare(&watch);
-    let context = Arc::new(admin_context(&shared, watch, handles.clone(), sockets, facts));
+    let heirs = inherited.exposes.then(Heirs::new).transpose();
+    let (heirs, sessions) = heirs.map_err(|e| one(format!("startup : no channel: {e}")))?.unzip();
+    let context = admin_context(&shared, watch, handles.clone(), sockets, facts);
+    let context = Arc::new(cli::Context { heirs: sessions, ..context });
     let dealers = Arc::new(AtomicUsize::new(sockets.dealers()));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
     // No thread ends before there is something that takes connections over.
@@ -250,6 +254,7 @@ fn launch(
         successor: None,
         fates: Vec::new(),
         held: Held::new(),
+        heirs,
     };
     Ok((control, prepared))
 }
@@ -311,6 +316,7 @@ fn admin_context(
         },
         timeout: facts.global.stats.timeout,
         maxconn: facts.global.stats.maxconn,
+        heirs: None,
     }
 }
 

@@ -329,13 +329,13 @@ async fn admin(local: Rc<Local>, bound: AdminBound) {
         Ok(listener) => listener,
         Err(error) => return super::messages::alert(&format!("admin socket: {error}")),
     };
-    let (context, level) = (local.admin.clone(), bound.conf.level);
-    first(local.left.notified(), cli::serve(&listener, level, context.clone())).await;
-    listener.pause();
-    runtime::sleep(DRAIN).await;
-    while let Some((socket, _)) = listener.take_accepted() {
+    let context = local.admin.clone();
+    first(local.left.notified(), cli::serve(&listener, &bound.conf, context.clone())).await;
+    let level = bound.conf.level;
+    let serve = |socket, _| {
         runtime::spawn(cli::serve_one(socket, level, context.clone()));
-    }
+    };
+    stop_accepting(&listener, serve).await;
 }
 
 /// Serve one connection as the admin socket does. On the thread that serves those.
@@ -518,12 +518,18 @@ const DRAINS_MAX: u32 = 20;
 
 /// Serve what was accepted already, and accept no more.
 async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
+    let thread = runtime::thread_index();
+    stop_accepting(listener, |socket, peer| hand_over(local, thread, id, socket, peer)).await;
+}
+
+/// Accepts no more; `each` gets what was accepted already.
+async fn stop_accepting(listener: &Listener, mut each: impl FnMut(Socket, SockAddr)) {
     let mut left = DRAINS_MAX;
     loop {
         listener.pause();
         runtime::sleep(DRAIN).await;
         while let Some((socket, peer)) = listener.take_accepted() {
-            hand_over(local, runtime::thread_index(), id, socket, peer);
+            each(socket, peer);
         }
         // The kernel tells one waiter about a new connection. If that was us while we turned away, the other process
         // on this socket does not know of it.
@@ -534,7 +540,7 @@ async fn drain(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
         listener.resume();
         let accepted = runtime::timeout_at(runtime::now() + DRAIN, listener.accept()).await;
         if let Some(Ok((socket, peer))) = accepted {
-            hand_over(local, runtime::thread_index(), id, socket, peer);
+            each(socket, peer);
         }
     }
 }

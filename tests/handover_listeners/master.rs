@@ -118,25 +118,33 @@ fn connections_to_the_masters_socket_are_served_with_their_level() {
 }
 
 #[test]
-fn with_a_successor_a_worker_ends_after_its_last_connection_whatever_becomes_of_the_master() {
+fn with_a_successor_a_worker_ends_after_its_last_connection() {
     let (dir, port) = (Dir::new(), free_port());
     let global = " grace 60s";
     let config = dir.file("a.cfg", &answering(global, &format!(" bind 127.0.0.1:{port}"), "a"));
-    let mut worker = Worker::start(&dir, &config);
-    worker.send(&ToWorker::Go);
-    worker.ready();
-    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    client.write_all(b"GET / HT").expect("sent");
-    sleep(Duration::from_millis(50));
-    let (_, theirs) = Channel::pair().expect("a pair");
-    worker.send(&ToWorker::Successor(1, theirs.into_fd()));
-    until("it stops listening at once", || TcpStream::connect(("127.0.0.1", port)).is_err());
-    drop(worker.channel);
-    sleep(Duration::from_millis(50));
-    assert!(worker.process.is_running(), "somebody is in the middle of a request");
-    client.write_all(b"TP/1.0\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).expect("served");
-    assert!(answer.ends_with("\r\na"), "{answer}");
-    assert_eq!(worker.process.ended().code(), Some(0));
+    for master_stays in [true, false] {
+        let mut worker = Worker::start(&dir, &config);
+        worker.send(&ToWorker::Go);
+        worker.ready();
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        client.write_all(b"GET / HT").expect("sent");
+        sleep(Duration::from_millis(50));
+        let (own, theirs) = Channel::pair().expect("a pair");
+        own.send(b"listeners", &[]).expect("nothing is served on");
+        worker.send(&ToWorker::Successor(1, theirs.into_fd()));
+        drop(own);
+        until("it stops listening at once", || TcpStream::connect(("127.0.0.1", port)).is_err());
+        sleep(Duration::from_millis(50));
+        assert!(worker.process.is_running(), "somebody is in the middle of a request");
+        if master_stays {
+            client.write_all(b"TP/1.0\r\n\r\n").expect("sent");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("served");
+            assert!(answer.ends_with("\r\na"), "{answer}");
+            assert_eq!(worker.process.ended().code(), Some(0));
+        } else {
+            drop(worker.channel);
+            assert_eq!(worker.process.ended().signal(), Some(Signal::SIGTERM as i32));
+        }
+    }
 }
