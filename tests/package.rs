@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[allow(dead_code)]
@@ -20,8 +21,10 @@ use machine::Machine;
 use support::{Dir, PATIENCE};
 
 const TOP: &str = env!("CARGO_MANIFEST_DIR");
-/// The unit that the test runs; the package brings another, which excludes it.
-const UNIT: &str = "haring-classic.service";
+/// The unit that runs when the package is installed.
+const UNIT: &str = "haring.service";
+/// The other one that comes with it; they exclude each other.
+const CLASSIC: &str = "haring-classic.service";
 const CONFIG: &str = "/etc/haring/haring.cfg";
 
 /// Build the package from the binaries under test; gives its file name.
@@ -47,6 +50,8 @@ fn build(out: &Path, revision: &str) -> String {
 /// A machine with the package installed.
 struct Host {
     machine: Machine,
+    /// The unit that runs.
+    unit: &'static str,
     /// All files before the package came.
     before: BTreeSet<String>,
 }
@@ -60,14 +65,18 @@ impl Host {
         self.sh(&format!("DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --no-triggers {args} 2>&1"))
     }
 
+    fn property(&self, name: &str) -> String {
+        self.machine.property(self.unit, name)
+    }
+
     fn main_pid(&self) -> String {
-        self.machine.property(UNIT, "MainPID")
+        self.property("MainPID")
     }
 
     /// The processes that serve.
     fn workers(&self) -> BTreeSet<i32> {
         let main: i32 = self.main_pid().parse().unwrap_or(0);
-        self.machine.processes(UNIT).into_iter().map(|p| p.0).filter(|p| *p != main).collect()
+        self.machine.processes(self.unit).into_iter().map(|p| p.0).filter(|p| *p != main).collect()
     }
 
     fn wait(&self, what: &str, ready: impl Fn(&Host) -> bool) {
@@ -105,14 +114,25 @@ fn get(path: &str) -> String {
     text
 }
 
+/// A request on a connection that stays; gives the answer's first bytes.
+fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")?;
+    let mut answer = [0; 4096];
+    let n = stream.read(&mut answer)?;
+    if n == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(String::from_utf8_lossy(&answer[..n]).into_owned())
+}
+
 fn installed(host: &Host) {
     let status = host.sh("dpkg-query -W -f '${Status} ${Version}' haring");
     assert!(status.starts_with("install ok installed 0.") && status.ends_with("-1"), "{status}");
     assert_eq!(host.sh("stat -c '%a %U %G %F' /var/lib/haring/dev").trim(), "755 root root directory");
     assert_eq!(host.sh("getent passwd haring | cut -d: -f6-").trim(), "/var/lib/haring:/usr/sbin/nologin");
     assert_eq!(host.sh("systemctl is-enabled haring.service").trim(), "enabled");
-    assert_eq!(host.machine.run(&["systemctl", "is-enabled", UNIT]).stdout, b"disabled\n");
-    assert_eq!(host.machine.property(UNIT, "LoadState"), "loaded");
+    assert_eq!(host.machine.run(&["systemctl", "is-enabled", CLASSIC]).stdout, b"disabled\n");
     // The configuration is right as it comes, without a warning.
     assert_eq!(host.sh(&format!("haring -dW -c -f {CONFIG} 2>&1")).trim(), "Configuration file is valid");
     let conffiles = host.sh("dpkg-query -W -f '${Conffiles}' haring");
@@ -123,7 +143,7 @@ fn installed(host: &Host) {
         host.sh(&format!("test -s /usr/share/man/man{}/{page}.gz", &page[page.len() - 1..]));
     }
     // The units are right, and allow little.
-    let units = ["haring.service", UNIT];
+    let units = [UNIT, CLASSIC];
     assert_eq!(host.sh(&format!("systemd-analyze verify --man=no {} 2>&1", units.join(" "))), "");
     for unit in units {
         host.sh(&format!("systemd-analyze security --no-pager --threshold=35 {unit}"));
@@ -132,38 +152,51 @@ fn installed(host: &Host) {
     assert!(code.contains("--apply") && help.starts_with("Haring version "), "{code}{help}");
 }
 
+/// It answers, as the user and in the place that the configuration says.
 fn serves(host: &Host) {
-    // The unit that is enabled gives way to the one that excludes it.
-    host.machine.done(&["systemctl", "start", UNIT]);
-    assert_ne!(host.machine.property("haring.service", "ActiveState"), "active");
+    host.wait("worker", |h| h.workers().len() == 1);
     assert!(get("/health").starts_with("HTTP/1.1 200 "));
-    assert!(get("/").contains("<h1>"), "the error page: {}", get("/"));
-    assert!(get("/").starts_with("HTTP/1.1 503 "));
-    let (user, root) = (
-        host.sh("cat /proc/$(cat /run/haring.pid)/status"),
-        host.sh("readlink /proc/$(cat /run/haring.pid)/root"),
-    );
+    let page = get("/");
+    assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("<h1>"), "the error page: {page}");
+    let worker = *host.workers().first().expect("there is one");
     let uid = host.sh("id -u haring");
-    assert!(user.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", uid.trim())), "{user}");
-    assert_eq!(root.trim(), "/var/lib/haring");
+    let status = host.sh(&format!("cat /proc/{worker}/status"));
+    assert!(status.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", uid.trim())), "{status}");
+    assert_eq!(host.sh(&format!("readlink /proc/{worker}/root")).trim(), "/var/lib/haring");
+    assert!(host.sh("test -S /run/haring/admin.sock && echo it is there").starts_with("it is"));
 }
 
-/// Another version takes over from the one that runs: the same master, another worker, never inactive.
+/// Another version takes over from the one that runs: the same master, another worker, never inactive, nothing lost.
 fn upgraded(host: &Host, package: &str) {
-    let (main, workers) = (host.main_pid(), host.workers());
-    let since = host.machine.property(UNIT, "ActiveEnterTimestampMonotonic");
+    let before = (host.main_pid(), host.property("ActiveEnterTimestampMonotonic"));
+    let workers = host.workers();
     host.sh(&format!("echo '# mine' >>{CONFIG}"));
-    host.dpkg(&format!("-i /mnt/source/{package}"));
-    host.wait("other worker alone", |h| h.workers().len() == 1 && h.workers().is_disjoint(&workers));
-    assert_eq!(
-        (host.main_pid(), host.machine.property(UNIT, "ActiveEnterTimestampMonotonic")),
-        (main, since)
-    );
-    for pid in host.machine.processes(UNIT) {
+    let mut idle = TcpStream::connect(("127.0.0.1", 8404)).expect("it listens");
+    assert!(ask(&mut idle).expect("an answer").starts_with("HTTP/1.1 200 "));
+    let ready = AtomicBool::new(false);
+    let failed = std::thread::scope(|scope| {
+        // This thread's network is that of the machine, and its children's too.
+        let clients = scope.spawn(|| {
+            let mut failed = Vec::new();
+            while !ready.load(Ordering::Relaxed) {
+                let answer = TcpStream::connect(("127.0.0.1", 8404)).and_then(|mut stream| ask(&mut stream));
+                failed.extend(answer.err());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            failed
+        });
+        host.dpkg(&format!("-i /mnt/source/{package}"));
+        host.wait("other worker alone", |h| h.workers().len() == 1 && h.workers().is_disjoint(&workers));
+        ready.store(true, Ordering::Relaxed);
+        clients.join().expect("the clients end")
+    });
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(ask(&mut idle).expect("the connection has not been closed").starts_with("HTTP/1.1 200 "));
+    assert_eq!((host.main_pid(), host.property("ActiveEnterTimestampMonotonic")), before);
+    for pid in host.machine.processes(host.unit) {
         let exe = host.sh(&format!("readlink /proc/{}/exe", pid.0));
         assert!(!exe.contains("deleted"), "it runs the old program: {pid:?} {exe}");
     }
-    assert!(get("/health").starts_with("HTTP/1.1 200 "));
     assert_eq!(host.sh(&format!("tail -1 {CONFIG}")).trim(), "# mine");
 }
 
@@ -181,8 +214,8 @@ fn upgraded_with_a_mistake(host: &Host, package: &str) {
 
 fn removed(host: &Host) {
     host.dpkg("-r haring");
-    assert_eq!(host.machine.property(UNIT, "ActiveState"), "inactive");
-    assert!(host.workers().is_empty());
+    assert_eq!(host.property("ActiveState"), "inactive");
+    host.wait("end of the worker", |h| h.workers().is_empty());
     assert!(host.sh(&format!("cat {CONFIG}")).ends_with("# mine\n"));
     host.sh("touch /var/log/haring.log /var/log/haring.log.2.gz /var/lib/haring/dev/log");
     host.dpkg("-P haring");
@@ -201,12 +234,17 @@ fn a_package_comes_is_upgraded_hot_and_goes_without_a_trace() {
     // Containers forbid services, and leave manual pages out.
     let machine = Machine::boot(dir, "rm -rf /usr/sbin/policy-rc.d /etc/dpkg/dpkg.cfg.d\n");
     let before = files(&machine);
-    let host = Host { machine, before };
+    let mut host = Host { machine, unit: UNIT, before };
     host.dpkg(&format!("-i /mnt/source/{}", packages[0]));
     installed(&host);
     serves(&host);
     upgraded(&host, &packages[1]);
-    upgraded_with_a_mistake(&host, &packages[0]);
+    host.unit = CLASSIC;
+    host.machine.done(&["systemctl", "start", CLASSIC]);
+    assert_eq!(host.machine.property(UNIT, "ActiveState"), "inactive");
+    serves(&host);
+    upgraded(&host, &packages[0]);
+    upgraded_with_a_mistake(&host, &packages[1]);
     removed(&host);
 }
 
