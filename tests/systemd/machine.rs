@@ -10,7 +10,7 @@ use crate::support::Dir;
 pub struct Machine {
     unshare: Child,
     /// Process 1 of it, as seen from outside.
-    init: i32,
+    pub init: i32,
     /// Its /mnt/source.
     pub dir: Dir,
 }
@@ -28,20 +28,19 @@ impl Machine {
             .expect("the mode can be set");
         let boot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/boot.sh");
         let log = std::fs::File::create(dir.0.join("boot.log")).expect("a log file");
-        let unshare = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts", "--ipc"])
-            .arg(boot)
+        let unshare = Command::new(boot)
             .arg(&dir.0)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a second descriptor"))
             .stdout(log)
             .spawn()
-            .expect("unshare (util-linux) runs");
+            .expect("bash and unshare (util-linux) run");
         let mut machine = Machine { unshare, init: 0, dir };
         let until = Instant::now() + Duration::from_secs(20);
         while !machine.is_up() {
+            let ended = machine.unshare.try_wait().expect("it is our child").is_some();
             assert!(
-                Instant::now() < until,
+                Instant::now() < until && !ended,
                 "systemd does not come up: {}",
                 read(&machine.dir.0.join("boot.log").display().to_string())
             );
@@ -51,9 +50,12 @@ impl Machine {
     }
 
     fn is_up(&mut self) -> bool {
-        let pid = self.unshare.id();
-        let children = read(&format!("/proc/{pid}/task/{pid}/children"));
-        self.init = children.split_whitespace().next().and_then(|p| p.parse().ok()).unwrap_or(0);
+        let child = |pid: i32| {
+            let children = read(&format!("/proc/{pid}/task/{pid}/children"));
+            children.split_whitespace().next().and_then(|p| p.parse().ok()).unwrap_or(0)
+        };
+        // The script, unshare, systemd.
+        self.init = child(child(self.unshare.id() as i32));
         self.init > 0 && self.run(&["systemctl", "is-active", "harness.target"]).status.success()
     }
 
@@ -126,7 +128,7 @@ impl Drop for Machine {
                 nix::sys::signal::Signal::SIGKILL,
             );
         }
-        let _ = self.unshare.kill();
+        // The script takes its cgroups away, and ends.
         let _ = self.unshare.wait();
     }
 }

@@ -1,0 +1,235 @@
+//! The service under a real systemd, with traffic through it: reload, restart, crash, upgrade.
+
+#![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[path = "systemd/machine.rs"]
+mod machine;
+#[path = "systemd/origin.rs"]
+mod origin;
+#[allow(dead_code)]
+#[path = "e2e/support.rs"]
+mod support;
+#[path = "systemd/traffic.rs"]
+mod traffic;
+
+use machine::Machine;
+use support::{Dir, free_port};
+use traffic::{Tally, Traffic, Wrk, wrk};
+
+const UNIT: &str = "haring.service";
+
+/// The service in a machine of its own, and its port.
+struct Service {
+    machine: Machine,
+    port: u16,
+}
+
+impl Service {
+    fn start() -> Service {
+        let (origin, _) = origin::start();
+        let port = free_port();
+        let dir = Dir::new();
+        dir.file("haring.cfg", &config(port, origin));
+        let files = [
+            (env!("CARGO_BIN_EXE_haring"), "haring"),
+            (env!("CARGO_BIN_EXE_haring-systemd-wrapper"), "haring-systemd-wrapper"),
+        ];
+        for (from, name) in files {
+            std::fs::copy(from, dir.0.join(name)).expect("the program can be copied");
+        }
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(UNIT);
+        std::fs::copy(unit, dir.0.join(UNIT)).expect("the unit can be copied");
+        let machine = Machine::boot(
+            dir,
+            "install -m 755 /mnt/source/haring /mnt/source/haring-systemd-wrapper /usr/sbin/\n\
+             mkdir -p /etc/haring\n\
+             cp /mnt/source/haring.cfg /etc/haring/\n\
+             cp /mnt/source/*.service /etc/systemd/system/\n",
+        );
+        machine.done(&["systemctl", "start", UNIT]);
+        Service { machine, port }
+    }
+
+    fn main(&self) -> i32 {
+        self.machine.property(UNIT, "MainPID").parse().unwrap_or(0)
+    }
+
+    fn active(&self) -> bool {
+        self.machine.property(UNIT, "ActiveState") == "active"
+    }
+
+    fn processes(&self) -> Vec<(i32, String)> {
+        self.machine.processes(UNIT)
+    }
+
+    /// The processes that serve.
+    fn workers(&self) -> Vec<i32> {
+        let main = self.main();
+        self.processes().into_iter().map(|p| p.0).filter(|p| *p != main).collect()
+    }
+
+    /// Waits for something.
+    fn wait(&self, what: &str, ready: impl Fn(&Service) -> bool) {
+        let until = Instant::now() + support::PATIENCE;
+        while !ready(self) {
+            assert!(Instant::now() < until, "no {what}: {:?}\n{}", self.processes(), self.machine.journal());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Soon, one worker is left.
+    fn settled(&self) -> bool {
+        let until = Instant::now() + support::PATIENCE;
+        while self.workers().len() != 1 {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        true
+    }
+
+    /// Resident memory of the worker, in kB.
+    fn memory(&self) -> u64 {
+        let status = self.machine.done(&["cat", &format!("/proc/{}/status", self.workers()[0])]);
+        let line = status.lines().find(|l| l.starts_with("RssAnon")).expect("a number");
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    }
+}
+
+fn config(port: u16, origin: u16) -> String {
+    format!(
+        "global\n    nbthread 2\n    user nobody\n    group nogroup\n    stats socket /run/haring.sock mode 600 level admin\n\
+         defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n    \
+         timeout tunnel 1h\n    option http-no-delay\n\
+         frontend fe\n    bind 127.0.0.1:{port}\n    http-request track-sc0 src table seen\n    \
+         http-response set-header worker %pid\n    default_backend be\n\
+         backend be\n    server s 127.0.0.1:{origin}\n\
+         backend others\n    server a 127.0.0.1:{origin} weight 10\n    server b 127.0.0.1:{origin} weight 10\n    \
+         server c 127.0.0.1:{origin}\n    server d 127.0.0.1:{origin}\n\
+         backend seen\n    stick-table type ip size 2m expire 1h store gpc0,gpt0,http_req_cnt\n"
+    )
+}
+
+/// Does something to the service while everything runs through it. Gives what failed.
+fn during(service: &Service, traffic: &Traffic, act: impl FnOnce(&Service)) -> (Tally, Wrk, Wrk) {
+    traffic.settle();
+    let before = traffic.tally();
+    let (keep, close) = wrk(service.port, 3);
+    std::thread::sleep(Duration::from_millis(700));
+    act(service);
+    let (keep, close) = (keep.join().expect("wrk ends"), close.join().expect("wrk ends"));
+    traffic.wake_idle();
+    (traffic.tally().since(&before), keep, close)
+}
+
+/// Nothing at all may have failed, and everything must have happened.
+fn assert_perfect(what: &str, traffic: &Traffic, (tally, keep, close): (Tally, Wrk, Wrk)) {
+    eprintln!("{what}: {tally:?}, keep-alive {keep:?}, connection per request {close:?}");
+    let failures = tally.failures() + keep.failures() + close.failures();
+    assert_eq!(failures, 0, "{what}: {:#?}", traffic.reasons());
+    assert!(tally.echoes > 0 && tally.answered > 0, "{what}");
+}
+
+#[test]
+fn nothing_is_lost() {
+    let service = Service::start();
+    let traffic = Traffic::start(service.port, 50, 50, 200);
+    let perfect = |what: &str, act: &dyn Fn(&Service)| {
+        assert_perfect(what, &traffic, during(&service, &traffic, |s| act(s)));
+        assert!(service.settled(), "{what}: {:?}", service.processes());
+    };
+    perfect("nothing", &|_| ());
+    perfect("reload", &|s| {
+        let before = s.workers();
+        s.machine.done(&["systemctl", "reload", UNIT]);
+        s.wait("a new worker", |s| s.workers().iter().any(|w| !before.contains(w)));
+    });
+    perfect("a broken configuration", &|s| {
+        let before = s.workers();
+        s.machine.done(&["sh", "-c", "echo nonsense >> /etc/haring/haring.cfg"]);
+        assert!(!s.machine.run(&["systemctl", "reload", UNIT]).status.success());
+        // Not even the signal does any harm.
+        s.machine.done(&["systemctl", "kill", "--kill-who=main", "-s", "USR2", UNIT]);
+        s.wait("the reason in the status", |s| {
+            let status = s.machine.done(&["systemctl", "status", "-n", "0", UNIT]);
+            status.contains("haring.cfg") && status.contains("nonsense")
+        });
+        assert!(s.machine.journal().contains("unknown keyword 'nonsense'"), "{}", s.machine.journal());
+        assert_eq!(s.workers(), before);
+        s.machine.done(&["sed", "-i", "/nonsense/d", "/etc/haring/haring.cfg"]);
+    });
+    perfect("restart", &|s| {
+        let before = s.main();
+        s.machine.done(&["systemctl", "restart", UNIT]);
+        assert_ne!(s.main(), before);
+    });
+    perfect("a killed master", &|s| {
+        let before = s.main();
+        s.machine.done(&["systemctl", "kill", "--kill-who=main", "-s", "KILL", UNIT]);
+        s.wait("a new master", |s| s.main() != before && s.active());
+    });
+    perfect("an upgrade", &|s| {
+        let upgrade = "for p in haring haring-systemd-wrapper; do cp /usr/sbin/$p /usr/sbin/$p.new && \
+                       mv /usr/sbin/$p.new /usr/sbin/$p; done";
+        s.machine.done(&["sh", "-c", upgrade]);
+        s.machine.done(&["systemctl", "reload", UNIT]);
+        s.wait("the new program", |s| {
+            s.processes().iter().all(|p| {
+                let exe = s.machine.run(&["readlink", &format!("/proc/{}/exe", p.0)]).stdout;
+                exe == b"/usr/sbin/haring\n"
+            })
+        });
+    });
+    let traffic = &traffic;
+    let (tally, keep, close) = during(&service, traffic, |s| {
+        let worker = s.workers()[0];
+        s.machine.done(&["kill", "-KILL", &worker.to_string()]);
+        s.wait("another worker", |s| s.workers().first().is_some_and(|w| *w != worker));
+    });
+    eprintln!("a killed worker: {tally:?}, keep-alive {keep:?}, connection per request {close:?}");
+    assert_eq!(tally.refused + keep.connect + close.connect, 0, "{:#?}", traffic.reasons());
+    // Each connection that there was at that moment may have failed, but only once.
+    let most = Tally { cut: 50, broken: 50, lost: 200, ..tally };
+    assert!(tally.cut <= most.cut && tally.broken <= most.broken && tally.lost <= most.lost, "{tally:?}");
+    assert!(keep.failures() <= 16 && close.failures() <= 16, "{:#?}", traffic.reasons());
+    assert!(service.settled(), "{:?}", service.processes());
+}
+
+/// Reloads in a row, under load: one worker is left, and it is not larger than the first.
+#[test]
+fn a_hundred_reloads() {
+    let service = Service::start();
+    let traffic = Traffic::start(service.port, 10, 10, 50);
+    let reload = || {
+        let before = service.workers();
+        service.machine.done(&["systemctl", "kill", "--kill-who=main", "-s", "USR2", UNIT]);
+        service.wait("a new worker", |s| s.workers().iter().any(|w| !before.contains(w)));
+    };
+    // What a worker has depends on what it happened to do so far: the smallest of some.
+    let memory = || {
+        let measure = |_| {
+            reload();
+            assert!(service.settled(), "{:?}", service.processes());
+            service.memory()
+        };
+        (0..8).map(measure).min().expect("some")
+    };
+    let first = memory();
+    let before = traffic.tally();
+    let count = std::env::var("HARING_RELOADS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let (keep, close) = wrk(service.port, 12 * count.max(100) / 100);
+    for _ in 0..count {
+        reload();
+    }
+    let (keep, close) = (keep.join().expect("wrk ends"), close.join().expect("wrk ends"));
+    traffic.wake_idle();
+    assert_perfect("a hundred reloads", &traffic, (traffic.tally().since(&before), keep, close));
+    assert!(service.settled(), "{:?}", service.processes());
+    let last = memory();
+    eprintln!("memory of the worker: {first} kB, {last} kB after the reloads");
+    assert!(last <= first + first / 10, "{first} kB, {last} kB");
+}
