@@ -27,6 +27,8 @@ pub struct State {
     pub timed: bool,
     /// Longest silence.
     pub timeout: Duration,
+    /// `expert-mode on`.
+    pub expert: bool,
     /// `experimental-mode on`.
     pub experimental: bool,
     /// The socket hands over what this process has (`expose-fd listeners`).
@@ -144,6 +146,13 @@ pub const COMMANDS: &[Command] = &[
     entry(&["del", "map"], "del map <map> [<key>|#<ref>]", "delete entries of a map", Level::Operator, |c| {
         patterns::del(c, Kind::Map)
     }),
+    entry(
+        &["expert-mode"],
+        "expert-mode [on|off]",
+        "accepted for scripts: no command here is for experts only",
+        Level::Admin,
+        vars::expert_mode,
+    ),
     entry(
         &["experimental-mode"],
         "experimental-mode [on|off]",

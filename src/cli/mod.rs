@@ -2,6 +2,7 @@
 //!
 //! A command is one entry of [`commands::COMMANDS`] and a function that writes its answer.
 
+mod access;
 pub mod commands;
 mod context;
 mod counters;
@@ -10,7 +11,7 @@ mod frontends;
 mod gather;
 mod info;
 mod internals;
-mod line;
+pub mod line;
 mod patterns;
 mod peers;
 mod server_checks;
@@ -24,6 +25,7 @@ mod stat;
 mod tables;
 mod vars;
 
+pub use access::Access;
 pub use context::{Context, ProcessFacts};
 pub use session::{HANDED, open_sessions, serve, serve_one};
 pub use socket::{Level, SocketConf, sockets};

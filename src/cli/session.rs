@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::commands::{self, Mode, Next, State};
 use super::line::{self, Target};
 use super::sink::Sink;
-use super::{Context, Level, SocketConf};
+use super::{Access, Context, SocketConf};
 use crate::net::{Channel, Listener, SockAddr, Socket, send_over};
 use crate::runtime::{self, Notify};
 
@@ -40,18 +40,18 @@ pub async fn serve(listener: &Listener, conf: &SocketConf, context: Arc<Context>
         wait_for_place(listener, most).await;
         let place = Place::take();
         let context = context.clone();
-        let (level, exposes) = (conf.level, conf.exposes());
+        let access = Access::from(conf.level).exposing(conf.exposes());
         runtime::spawn(async move {
-            session(Rc::new(socket), (level, exposes), &context).await;
+            session(Rc::new(socket), access, &context).await;
             drop(place);
         });
     }
 }
 
 /// Serve one connection that somebody else has accepted. It counts, and is never refused.
-pub async fn serve_one(socket: Socket, level: Level, context: Arc<Context>) {
+pub async fn serve_one(socket: Socket, access: Access, context: Arc<Context>) {
     let place = Place::take();
-    session(Rc::new(socket), (level, false), &context).await;
+    session(Rc::new(socket), access, &context).await;
     drop(place);
 }
 
@@ -204,9 +204,11 @@ fn run(
     }
 }
 
-async fn session(socket: Rc<Socket>, (level, exposes): (Level, bool), context: &Arc<Context>) {
-    let (mode, timeout) = (Mode::Single, context.timeout);
-    let mut state = State { level, mode, timed: false, timeout, experimental: false, exposes };
+async fn session(socket: Rc<Socket>, access: Access, context: &Arc<Context>) {
+    let mut state = access.state(context.timeout);
+    if access.begins_with_prompt() {
+        socket.send(prompt(&state, context).into_bytes());
+    }
     let mut input = Input::default();
     loop {
         let Some((line, payload)) = request(&socket, &state, &mut input).await else { return };

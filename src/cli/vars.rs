@@ -6,6 +6,18 @@ use super::commands::{Call, Next};
 use crate::rules::{NewValue, set_process_var};
 use crate::sample::{Sample, Scope, VarName, to_str, vars};
 
+/// `expert-mode [on|off]`. What it allows elsewhere does not exist here.
+pub fn expert_mode(call: &mut Call<'_>) -> Next {
+    match call.args.first().map(String::as_str) {
+        Some("on") => call.state.expert = true,
+        Some("off") => call.state.expert = false,
+        None if call.state.expert => call.out.push_str("expert-mode is ON\n"),
+        None => call.out.push_str("expert-mode is OFF\n"),
+        Some(_) => call.out.push_str("'expert-mode' expects 'on' or 'off'.\n"),
+    }
+    Next::Continue
+}
+
 /// `experimental-mode [on|off]`.
 pub fn experimental_mode(call: &mut Call<'_>) -> Next {
     match call.args.first().map(String::as_str) {

@@ -314,12 +314,12 @@ impl Control {
                 self.successor.get_or_insert(Successor::Known(Channel::from_fd(fd)));
             }
             ToWorker::Gone(_) => self.heir.look(),
-            ToWorker::Cli(level, fd) => match cli::Level::parse(&level) {
-                Some(level) => {
+            ToWorker::Cli(access, fd) => match cli::Access::parse(&access) {
+                Some(access) => {
                     let admin = self.admin.clone();
-                    self.handles[0].post(Box::new(move || worker::serve_admin(fd, level, admin)));
+                    self.handles[0].post(Box::new(move || worker::serve_admin(fd, access, admin)));
                 }
-                None => messages::warning(&format!("from the master: '{level}' is no level")),
+                None => messages::warning(&format!("from the master: '{access}' is no level")),
             },
             other => messages::warning(&format!("from the master, too late: {other:?}")),
         }

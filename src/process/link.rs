@@ -4,7 +4,7 @@
 //! master -> worker   inherit KEY +fd  …  predecessor PID +fd  go            before the worker opens anything
 //!                    successor PID +fd      another one serves now: hand over, finish, end
 //!                    gone PID               the predecessor has ended
-//!                    cli LEVEL +fd          serve this connection as one of the admin socket
+//!                    cli LEVEL MODE… +fd    serve this connection as one of the admin socket
 //! worker -> master   keep KEY +fd           hold this for my successors, in place of what had that key
 //!                    forget KEY             no successor of mine wants that
 //!                    log TEXT               what is said while the configuration is loaded and started
@@ -44,7 +44,7 @@ pub enum ToWorker {
     Successor(i32, OwnedFd),
     /// The predecessor with that process id has ended.
     Gone(i32),
-    /// A connection to the admin socket, with that level (`user`, `operator`, `admin`).
+    /// A connection to the admin socket, with that level (`user`, `operator`, `admin`) and modes (`cli::Access`).
     Cli(String, OwnedFd),
 }
 
@@ -101,6 +101,17 @@ impl ToWorker {
             ToWorker::Successor(pid, fd) => send(channel, "successor", &pid.to_string(), Some(fd.as_fd())),
             ToWorker::Gone(pid) => send(channel, "gone", &pid.to_string(), None),
             ToWorker::Cli(level, fd) => send(channel, "cli", level, Some(fd.as_fd())),
+        }
+    }
+
+    /// Send it if there is room now.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub fn send_now(&self, channel: &Channel) -> io::Result<()> {
+        match self {
+            ToWorker::Cli(access, fd) => channel.send(format!("cli {access}").as_bytes(), &[fd.as_fd()]),
+            _ => self.send(channel),
         }
     }
 

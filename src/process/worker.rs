@@ -331,18 +331,18 @@ async fn admin(local: Rc<Local>, bound: AdminBound) {
     };
     let context = local.admin.clone();
     first(local.left.notified(), cli::serve(&listener, &bound.conf, context.clone())).await;
-    let level = bound.conf.level;
+    let access = cli::Access::from(bound.conf.level);
     let serve = |socket, _| {
-        runtime::spawn(cli::serve_one(socket, level, context.clone()));
+        runtime::spawn(cli::serve_one(socket, access, context.clone()));
     };
     stop_accepting(&listener, serve).await;
 }
 
 /// Serve one connection as the admin socket does. On the thread that serves those.
-pub fn serve_admin(fd: OwnedFd, level: cli::Level, context: Arc<cli::Context>) {
+pub fn serve_admin(fd: OwnedFd, access: cli::Access, context: Arc<cli::Context>) {
     when_started(move || match Socket::from_fd(fd) {
         Ok(socket) => {
-            runtime::spawn(cli::serve_one(socket, level, context));
+            runtime::spawn(cli::serve_one(socket, access, context));
         }
         Err(error) => super::messages::warning(&format!("from the master: {error}")),
     });

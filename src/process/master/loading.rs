@@ -8,6 +8,7 @@ use super::program;
 use super::supervisor::{Load, Master, execute_anew};
 use super::worker::{self, Phase, Start, Why, Worker};
 use super::{Kind, Program};
+use crate::config::{Severity, prefix};
 use crate::net::Channel;
 use crate::process::args::of_worker;
 use crate::process::control::mono;
@@ -43,6 +44,16 @@ impl Master {
         let error = execute_anew(self);
         messages::alert(&format!("cannot execute {}: {error}: this one goes on", self.places.own.display()));
         self.start_worker(Why::Reload);
+    }
+
+    /// A reload for the admin socket. `hard`: the worker before ends at once.
+    pub fn reload_as(&mut self, hard: bool) {
+        if self.workers.iter().any(Worker::is_starting) {
+            self.loads.hard_again |= hard;
+        } else {
+            self.loads.hard = hard;
+        }
+        self.reload();
     }
 
     /// Start a worker, and hand everything to it.
@@ -150,10 +161,15 @@ impl Master {
         let others: Vec<i32> = others.map(|w| w.pid).collect();
         for other in others {
             let channel = handover.take_if(|(to, _)| *to == other).map(|(_, channel)| channel);
+            let channel = channel.filter(|_| !self.loads.hard);
             self.retire(other, pid, channel);
         }
         if start.why != Why::Replace {
             self.age_leaving();
+        }
+        if std::mem::take(&mut self.loads.hard) {
+            let leaving = self.workers.iter_mut().filter(|w| matches!(w.phase, Phase::Leaving));
+            leaving.for_each(|w| w.signal(Signal::SIGTERM, now));
         }
         self.write_worker_pid(pid);
         match start.why {
@@ -237,10 +253,15 @@ impl Master {
     /// The end of each start of a worker: its process id, or why it does not serve.
     pub fn loaded(&mut self, how: Result<i32, String>) {
         let log = match how {
-            Ok(pid) => self.worker(pid).map(|w| w.log.clone()).unwrap_or_default(),
+            Ok(pid) => self.log_of(pid),
             Err(ref log) => log.clone(),
         };
-        self.loads.last = Some(Load { ok: how.is_ok(), log });
+        self.loads.failed = if how.is_ok() { 0 } else { self.loads.failed.saturating_add(1) };
+        self.loads.hard = false;
+        self.loads.last = Some(Load { ok: how.is_ok(), log: log.clone() });
+        let mut cli = std::mem::take(&mut self.cli);
+        cli.loaded(self, how.is_ok(), &log);
+        self.cli = cli;
         if let (Err(log), Some(pid)) = (&how, self.serving().map(|w| w.pid)) {
             messages::warning(&format!("reload failed, worker {pid} goes on: {}", reason(log)));
         }
@@ -251,8 +272,17 @@ impl Master {
             self.tell_status();
         }
         if std::mem::take(&mut self.loads.asked_again) {
+            self.loads.hard = std::mem::take(&mut self.loads.hard_again);
+            self.cli.reload_begins();
             self.reload();
         }
+    }
+
+    /// What a worker has said until it was ready, and that it is.
+    fn log_of(&mut self, pid: i32) -> String {
+        let mut log = self.worker(pid).map(|w| w.log.clone()).unwrap_or_default();
+        log.push_str(&format!("{}worker {pid} serves\n", prefix(Severity::Notice, std::process::id())));
+        log
     }
 
     /// The line of `systemctl status`.
@@ -271,9 +301,6 @@ impl Master {
             None => format!("No worker serves, {reloads} reloads"),
         };
         let leaving = self.workers.iter().filter(|w| matches!(w.phase, Phase::Leaving)).count();
-        if self.loads.crashes > 0 {
-            text.push_str(&format!(", {} workers have died", self.loads.crashes));
-        }
         if leaving > 0 {
             text.push_str(&format!(", {leaving} old workers finish"));
         }

@@ -14,16 +14,11 @@
 //!          descriptors wait in the store ([`notify`]), and the next master replaces it like at a reload
 //! ```
 //!
-//! # The seam of the master's admin socket (`-S`)
-//! - Descriptors to wait for, and what to do when they are readable: [`supervisor::Master::wait`] gathers them.
-//! - What to show: `workers`, `programs`, `leaving_programs` and `loads` of [`supervisor::Master`]; `loads.last` has the
-//!   text of the last start (`show startup-logs`). Nothing else needs to be asked.
-//! - `reload` is [`supervisor::Master::reload`]. It does not come back when all is well: connections that wait for the
-//!   answer, and the listening socket, survive by a record of their own beside those of [`supervisor::Master::save`]. Each
-//!   start of a worker that somebody asked for ends in [`supervisor::Master::loaded`], once: there the answer is known.
-//! - Commands for a worker: `ToWorker::Cli` over its `link`, with one end of a socket pair.
+//! The admin socket (`-S`) is [`cli`]: it looks at the workers, programs and [`supervisor::Loads`], gives connections to
+//! workers, and asks for reloads, whose answer it learns from [`supervisor::Master::loaded`].
 
 pub mod backoff;
+pub mod cli;
 pub mod conf;
 mod endings;
 mod loading;
@@ -110,9 +105,6 @@ fn prepare(args: &Args, kind: Kind) -> Result<Prepared, Vec<String>> {
             None
         }
     };
-    if args.master_cli.is_some() {
-        messages::warning("option '-S' has no effect yet: the master has no admin socket");
-    }
     let places = Places { own, program, words };
     let mut master = Master::new(args.clone(), kind, places, conf)?;
     master.pidfile = pidfile;
@@ -133,15 +125,12 @@ pub struct Places {
 }
 
 impl Places {
-    /// The programs as they are on disk now can be executed, and know these options. One that was half copied, or that
-    /// lacks a library, must not take the place of this one.
-    ///
-    /// # Errors
-    /// One line: which one, and why not.
+    /// The programs as they are on disk now can be executed. One that was half copied, or that lacks a library, must not
+    /// take the place of this one.
     pub fn check(&self) -> Result<(), String> {
         for file in [&self.own, &self.program] {
             let mut command = Command::new(file);
-            command.arg("-vq").args(&self.words).env_remove(state::ENV);
+            command.arg("-vq").env_remove(state::ENV);
             let null = std::process::Stdio::null;
             let status = command.stdin(null()).stdout(null()).stderr(null()).status();
             match status {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-use super::worker;
+use super::{cli, worker};
 use crate::sys::process::{adopt_fd, duplicate_fd};
 
 /// How long a message may wait for room.
@@ -151,7 +151,7 @@ pub enum Origin {
 /// Where a descriptor of that name comes from: sockets are the manager's, unless their name is one of ours.
 pub fn origin(name: &str, fd: &OwnedFd) -> Origin {
     let socket = nix::sys::stat::fstat(fd).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFSOCK);
-    let ours = name.starts_with("listener/") || worker::of_key(name).is_some();
+    let ours = name.starts_with("listener/") || cli::is_key(name) || worker::of_key(name).is_some();
     if socket && !ours { Origin::Activation } else { Origin::Store }
 }
 

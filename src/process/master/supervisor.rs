@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::backoff::Backoff;
+use super::cli::{self, Cli};
 use super::conf::Conf;
 use super::notify::{self, Notify};
 use super::program::Program;
@@ -22,8 +23,6 @@ use crate::process::{keys, messages};
 
 /// A worker that is not ready after this time is given up.
 const START_MAX: Duration = Duration::from_secs(300);
-/// While a worker starts, systemd is asked for more time so often.
-const EXTEND_EVERY: Duration = Duration::from_secs(10);
 /// Who does not obey SIGTERM is killed.
 pub const OBEY_MAX: Duration = Duration::from_secs(10);
 /// Without anything to do, the loop turns all the same.
@@ -38,10 +37,14 @@ pub struct Loads {
     pub reloads: u32,
     /// The last start that somebody asked for: how it went, and what was said.
     pub last: Option<Load>,
-    /// Workers that have died and were replaced.
-    pub crashes: u32,
     /// A reload was asked for while one was running.
     pub asked_again: bool,
+    /// Failures since the last one that went well.
+    pub failed: u32,
+    /// The worker before is to end at once when the one that is started serves.
+    pub hard: bool,
+    /// The same for the reload that is put off.
+    pub hard_again: bool,
 }
 
 /// The start of a worker.
@@ -84,6 +87,8 @@ pub struct Master {
     pub leaving_programs: Vec<Program>,
     /// How starts went.
     pub loads: Loads,
+    /// The admin socket.
+    pub cli: Cli,
     /// It ends.
     pub stop: Option<Stop>,
     /// The exit code.
@@ -101,7 +106,6 @@ pub struct Master {
     signals: Signals,
     watchdog: Option<Duration>,
     next_watchdog_ns: Ns,
-    next_extension_ns: Ns,
 }
 
 impl Master {
@@ -125,6 +129,7 @@ impl Master {
             programs: Vec::new(),
             leaving_programs: Vec::new(),
             loads: Loads::default(),
+            cli: Cli::default(),
             stop: None,
             code: 0,
             crashes: Backoff::new(FIRST_WAIT),
@@ -135,7 +140,6 @@ impl Master {
             signals,
             watchdog,
             next_watchdog_ns: 0,
-            next_extension_ns: 0,
         })
     }
 
@@ -143,10 +147,10 @@ impl Master {
     /// image before this one has written.
     ///
     /// # Errors
-    /// The pid file of a new one cannot be written.
+    /// The pid file cannot be written, or the admin socket cannot be opened.
     pub fn begin(&mut self, restored: Option<Vec<Record>>) -> Result<(), Vec<String>> {
         crate::process::limits::raise_soft_limit();
-        let is_new = restored.is_none();
+        let again = restored.is_some();
         let why = if let Some(records) = restored {
             self.restore(&records);
             Why::Reload
@@ -154,12 +158,14 @@ impl Master {
             self.take_back();
             if self.serving().is_some() { Why::Reload } else { Why::First }
         };
+        match self.open_cli() {
+            Ok(()) => {}
+            // A service that runs does not end because of that.
+            Err(why) if again => messages::warning(&why),
+            Err(why) => return Err(vec![why]),
+        }
         if let (Some(file), true) = (&self.pidfile, self.kind != Kind::Wrapper) {
-            match file.write(std::process::id() as i32) {
-                Err(lines) if is_new => return Err(lines),
-                Err(lines) => lines.iter().for_each(|line| messages::warning(line)),
-                Ok(()) => {}
-            }
+            file.write(std::process::id() as i32)?;
         }
         self.start_worker(why);
         Ok(())
@@ -181,6 +187,7 @@ impl Master {
             self.hear();
             self.reap();
             self.look_at_timers();
+            self.serve_cli();
             if let Some(code) = self.end() {
                 return code;
             }
@@ -199,9 +206,9 @@ impl Master {
         // Rounded up: a turn too early would be followed by another one at once.
         let limit = PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let links = self.workers.iter().filter_map(|w| w.link.as_ref());
-        let fds: Vec<BorrowedFd<'_>> =
-            std::iter::once(self.signals.as_fd()).chain(links.map(AsFd::as_fd)).collect();
-        let mut fds: Vec<PollFd<'_>> = fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let fds = std::iter::once(self.signals.as_fd()).chain(links.map(AsFd::as_fd));
+        let fds = fds.map(|fd| (fd, PollFlags::POLLIN)).chain(self.cli.interests());
+        let mut fds: Vec<PollFd<'_>> = fds.map(|(fd, flags)| PollFd::new(fd, flags)).collect();
         let _ = poll(&mut fds, limit);
     }
 
@@ -213,9 +220,7 @@ impl Master {
         let programs = self.programs.iter().chain(&self.leaving_programs);
         let programs = programs.filter_map(|p| p.again_ns.into_iter().chain(p.kill_ns).min());
         let watchdog = self.watchdog.map(|_| self.next_watchdog_ns);
-        let starts = self.notify.is_on() && self.workers.iter().any(Worker::is_starting);
-        let extension = starts.then_some(self.next_extension_ns);
-        workers.chain(programs).chain(self.again_ns).chain(watchdog).chain(extension)
+        workers.chain(programs).chain(self.again_ns).chain(watchdog).chain(self.cli.timer())
     }
 
     fn look_at_timers(&mut self) {
@@ -223,13 +228,6 @@ impl Master {
         if let Some(every) = self.watchdog.filter(|_| now >= self.next_watchdog_ns) {
             self.notify.send("WATCHDOG=1");
             self.next_watchdog_ns = now + every.as_nanos() as Ns;
-        }
-        // Large lists and slow names take time; START_MAX bounds it.
-        if now >= self.next_extension_ns && self.workers.iter().any(Worker::is_starting) {
-            self.next_extension_ns = now + EXTEND_EVERY.as_nanos() as Ns;
-            if now > self.started_ns + EXTEND_EVERY.as_nanos() as Ns {
-                self.notify.send(&format!("EXTEND_TIMEOUT_USEC={}", 3 * EXTEND_EVERY.as_micros()));
-            }
         }
         for worker in &mut self.workers {
             let late = worker.is_starting() && now >= worker.started_ns + START_MAX.as_nanos() as Ns;
@@ -328,7 +326,9 @@ impl Master {
         let loads = &self.loads;
         let (ok, log) = loads.last.as_ref().map_or((true, ""), |load| (load.ok, load.log.as_str()));
         let master = Record::new("master").with(loads.reloads).with(self.started_ns);
-        let mut records = vec![master.with(u8::from(ok)).with(log).with(loads.crashes)];
+        let master = master.with(u8::from(ok)).with(log).with(loads.failed).with(u8::from(loads.hard));
+        let mut records = vec![master];
+        self.cli.save(&mut records);
         self.store.save(&mut records);
         records.extend(self.workers.iter().filter_map(Worker::save));
         let current = self.programs.iter().map(|p| (p, false));
@@ -340,7 +340,9 @@ impl Master {
     /// Every descriptor that [`Master::save`] names.
     pub fn saved_fds(&self) -> Vec<BorrowedFd<'_>> {
         let links = self.workers.iter().filter_map(|w| w.link.as_ref()).map(AsFd::as_fd);
-        self.store.iter().map(|(_, fd)| fd.as_fd()).chain(links).collect()
+        let mut all: Vec<BorrowedFd<'_>> = self.store.iter().map(|(_, fd)| fd.as_fd()).chain(links).collect();
+        self.cli.saved_fds(&mut all);
+        all
     }
 
     fn restore(&mut self, records: &[Record]) {
@@ -350,8 +352,9 @@ impl Master {
                     self.loads.reloads = record.number(1).unwrap_or(0);
                     self.started_ns = record.number(2).unwrap_or(self.started_ns);
                     let ok = record.number::<u8>(3) != Some(0);
-                    self.loads.crashes = record.number(5).unwrap_or(0);
                     self.loads.last = Some(Load { ok, log: record.text(4).to_owned() });
+                    self.loads.failed = record.number(5).unwrap_or(0);
+                    self.loads.hard = record.number::<u8>(6) == Some(1);
                 }
                 "store" => {
                     if let Some(fd) = record.fd(1) {
@@ -364,7 +367,7 @@ impl Master {
                     Some((program, false)) => self.programs.push(program),
                     None => {}
                 },
-                _ => {}
+                _ => self.cli.restore(record),
             }
         }
     }
@@ -373,6 +376,10 @@ impl Master {
     fn take_back(&mut self) {
         let mut serving = None;
         for (n, (name, fd)) in notify::passed().into_iter().enumerate() {
+            if cli::is_key(&name) {
+                self.cli.take_back(name, fd);
+                continue;
+            }
             match (worker::of_key(&name), notify::origin(&name, &fd)) {
                 (Some((pid, leaving)), _) => {
                     let phase = if leaving { Phase::Leaving } else { Phase::Serving };

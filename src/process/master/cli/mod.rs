@@ -1,0 +1,246 @@
+//! The master's admin socket (`-S`; management manual, 9.4).
+//!
+//! ```text
+//! client  lines of commands ->  Session  -> a command of the master: answered here (commands, show)
+//!                                        -> a command for a worker: `ToWorker::Cli` with one end of a socket pair;
+//!                                           what comes back is passed on (relay)
+//!                                        -> reload: the session waits for `Master::loaded`
+//! ```
+//! It all happens in the master's one thread: nothing here may wait. A session reads nothing while it has something to
+//! write, so that what it holds is bounded by one line, one payload and one answer. The listening socket and all sessions
+//! survive the execution of the next image ([`Cli::save`]); the listening socket survives the end of the master as well
+//! when the service manager keeps descriptors.
+
+mod commands;
+mod input;
+mod relay;
+mod session;
+mod show;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+use nix::sys::socket::{SockFlag, accept4};
+
+use self::session::{Session, Turn};
+use self::spec::{Source, Spec};
+use super::Ns;
+use super::notify::Notify;
+use super::state::Record;
+use super::supervisor::Master;
+use crate::process::control::mono;
+use crate::process::keys;
+use crate::process::messages;
+use crate::sys::process::adopt_fd;
+
+/// Sessions at a time at most.
+const SESSIONS_MAX: usize = 64;
+/// When there are so many, one that has been quiet for so long makes place for a new one.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
+/// The admin socket.
+#[derive(Debug, Default)]
+pub struct Cli {
+    spec: Option<Spec>,
+    source: Option<Source>,
+    sessions: Vec<Session>,
+    /// Listening sockets of an image or a process before this one, by key.
+    kept: BTreeMap<String, OwnedFd>,
+    /// A session could go on at once.
+    busy: bool,
+}
+
+/// The name of a listening socket of this kind, here and at the service manager.
+fn key_of(spec: &Spec) -> String {
+    keys::key(&["master-cli", &spec.written])
+}
+
+/// A descriptor of that name is ours.
+pub fn is_key(name: &str) -> bool {
+    name.starts_with("master-cli/")
+}
+
+impl Cli {
+    /// What was kept under that key.
+    pub fn take_back(&mut self, key: String, fd: OwnedFd) {
+        self.kept.insert(key, fd);
+    }
+
+    /// Listen as `-S` says, with what was kept if it is the same.
+    fn open(&mut self, text: &str, notify: &Notify) -> Result<(), String> {
+        let spec = Spec::parse(text)?;
+        let key = key_of(&spec);
+        let source = match self.kept.remove(&key).filter(|_| spec.is_reachable()) {
+            Some(fd) => spec::listening(fd).map_err(|e| e.to_string())?,
+            None => {
+                // The manager does not replace by name: it would hold both.
+                notify.forget(&key);
+                spec.open()?
+            }
+        };
+        if let Source::Listener(fd) = &source {
+            notify.store(&key, fd.as_fd());
+        }
+        (self.spec, self.source) = (Some(spec), Some(source));
+        Ok(())
+    }
+
+    /// What to wait for.
+    pub fn interests(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        let mut all = Vec::new();
+        let may_accept = self.sessions.len() < SESSIONS_MAX || self.quietest(mono().0).is_some();
+        match self.source.as_ref().filter(|_| may_accept) {
+            Some(Source::Listener(fd)) => all.push((fd.as_fd(), PollFlags::POLLIN)),
+            Some(Source::Pair(channel)) => all.push((channel.as_fd(), PollFlags::POLLIN)),
+            None => {}
+        }
+        self.sessions.iter().for_each(|session| session.interests(&mut all));
+        all
+    }
+
+    /// When to look again, whatever happens.
+    pub fn timer(&self) -> Option<Ns> {
+        if self.busy {
+            return Some(0);
+        }
+        let full = self.sessions.len() >= SESSIONS_MAX;
+        let first = self.sessions.iter().filter(|_| full).map(|s| s.quiet_since).min();
+        first.map(|ns| ns + QUIET_MAX.as_nanos() as Ns)
+    }
+
+    /// The session that has been quiet longest, if it has been for long.
+    fn quietest(&self, now: Ns) -> Option<usize> {
+        let all = self.sessions.iter().enumerate().filter(|(_, s)| !s.waits_for_reload());
+        let (at, session) = all.min_by_key(|(_, s)| s.quiet_since)?;
+        (now >= session.quiet_since + QUIET_MAX.as_nanos() as Ns).then_some(at)
+    }
+
+    /// Take new connections.
+    fn accept(&mut self, now: Ns) {
+        let Some(level) = self.spec.as_ref().map(|spec| spec.level) else { return };
+        for _ in 0..SESSIONS_MAX {
+            if self.sessions.len() >= SESSIONS_MAX {
+                match self.quietest(now) {
+                    Some(at) => drop(self.sessions.remove(at)),
+                    None => return,
+                }
+            }
+            let fd = match &self.source {
+                Some(Source::Listener(fd)) => {
+                    let accepted = accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
+                    accepted.ok().and_then(|fd| adopt_fd(fd).ok())
+                }
+                Some(Source::Pair(channel)) => match channel.receive() {
+                    Ok(Some(packet)) => packet.fds.into_iter().next(),
+                    Ok(None) => {
+                        messages::warning("the other end of the master's admin socket is closed");
+                        self.source = None;
+                        None
+                    }
+                    Err(_) => None,
+                },
+                None => None,
+            };
+            let Some(fd) = fd else { return };
+            self.sessions.push(Session::new(fd, level, now));
+        }
+    }
+
+    /// A reload has ended: tell those that wait for it.
+    pub fn loaded(&mut self, master: &Master, ok: bool, log: &str) {
+        self.sessions.iter_mut().for_each(|session| session.loaded(master, ok, log));
+    }
+
+    /// The reload begins that was put off.
+    pub fn reload_begins(&mut self) {
+        self.sessions.iter_mut().for_each(Session::reload_begins);
+    }
+
+    /// For the next image.
+    pub fn save(&self, records: &mut Vec<Record>) {
+        if let (Some(spec), Some(source)) = (&self.spec, &self.source) {
+            let (kind, fd) = match source {
+                Source::Listener(fd) => ("cli-listener", fd.as_fd()),
+                Source::Pair(channel) => ("cli-pair", channel.as_fd()),
+            };
+            records.push(Record::new(kind).with(fd.as_raw_fd()).with(key_of(spec)));
+        }
+        records.extend(self.sessions.iter().map(Session::save));
+    }
+
+    /// Every descriptor that [`Cli::save`] names.
+    pub fn saved_fds<'a>(&'a self, all: &mut Vec<BorrowedFd<'a>>) {
+        match &self.source {
+            Some(Source::Listener(fd)) => all.push(fd.as_fd()),
+            Some(Source::Pair(channel)) => all.push(channel.as_fd()),
+            None => {}
+        }
+        self.sessions.iter().for_each(|session| session.saved_fds(all));
+    }
+
+    /// What [`Cli::save`] has written.
+    pub fn restore(&mut self, record: &Record) {
+        match record.kind() {
+            "cli-listener" | "cli-pair" => {
+                if let Some(fd) = record.fd(1) {
+                    self.kept.insert(record.text(2).to_owned(), fd);
+                }
+            }
+            "cli-session" => self.sessions.extend(Session::restore(record, mono().0)),
+            _ => {}
+        }
+    }
+
+    /// The address and the level, for those who ask.
+    fn shown(&self) -> Option<(&str, crate::cli::Level)> {
+        self.spec.as_ref().map(|spec| (spec.written.as_str(), spec.level))
+    }
+}
+
+impl Master {
+    /// Open the admin socket, if there is to be one.
+    ///
+    /// # Errors
+    /// One line.
+    pub fn open_cli(&mut self) -> Result<(), String> {
+        let opened = match &self.args.master_cli {
+            Some(text) => self.cli.open(text, &self.notify),
+            None => Ok(()),
+        };
+        // What is not asked for any more.
+        for key in std::mem::take(&mut self.cli.kept).into_keys() {
+            self.notify.forget(&key);
+        }
+        opened
+    }
+
+    /// Let every session go on as far as it can.
+    pub fn serve_cli(&mut self) {
+        let now = mono().0;
+        let mut cli = std::mem::take(&mut self.cli);
+        // Commands look at it.
+        self.cli.spec = cli.spec.clone();
+        cli.accept(now);
+        cli.busy = false;
+        let mut reloads = Vec::new();
+        cli.sessions.retain_mut(|session| match session.turn(self, now) {
+            Turn::Wait => true,
+            Turn::Busy => {
+                cli.busy = true;
+                true
+            }
+            Turn::Reload { hard } => {
+                reloads.push(hard);
+                true
+            }
+            Turn::Over => false,
+        });
+        self.cli = cli;
+        if let Some(hard) = reloads.into_iter().reduce(|a, b| a | b) {
+            self.reload_as(hard);
+        }
+    }
+}
