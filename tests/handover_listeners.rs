@@ -12,3 +12,5 @@ mod scripts;
 mod support;
 #[path = "handover_listeners/take_over.rs"]
 mod take_over;
+#[path = "handover_listeners/stop.rs"]
+mod stop;

@@ -86,6 +86,9 @@ pub struct ProcessConf {
     pub no_reuseport: bool,
     /// `hard-stop-after`.
     pub hard_stop_after: Option<Duration>,
+    /// `close-spread-time`: during a soft stop, connections that could be closed at once are closed in the course of that
+    /// time; never (until their timeouts) when it is the longest one there is.
+    pub close_spread: Option<Duration>,
     /// `grace`: time between the signal and the start of a soft stop.
     pub grace: Duration,
 }
@@ -216,6 +219,7 @@ impl Default for GlobalConf {
                 dumpable: false,
                 no_reuseport: false,
                 hard_stop_after: None,
+                close_spread: None,
                 grace: Duration::ZERO,
             },
             limits: LimitsConf {

@@ -149,7 +149,12 @@ impl Session {
 
     /// The process stops, and nobody takes this client: it is closed after its response.
     pub fn must_close(&self) -> bool {
-        self.worker.is_stopping() && !self.moves()
+        self.worker.is_stopping() && !self.moves() && now() >= self.closing_time()
+    }
+
+    /// When this client is closed because the process stops.
+    pub fn closing_time(&self) -> Mono {
+        self.worker.closing_time(self.view.shared.settings.close_spread, self.start.0)
     }
 
     /// True for a client on a Unix socket.

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::base::time::Mono;
 use crate::config::Section;
 use crate::http1::Limits;
 use crate::log::{self, ProxyLog};
@@ -14,7 +16,7 @@ use crate::proxy::live::{FrontendMode, ThreadCounters};
 use crate::proxy::queue::Queues;
 use crate::proxy::{Captures, ListenerId, Live, Proxy, ProxyId, Server, ServerId, Snapshot, TcpKeepAlive};
 use crate::rules::ProxyRules;
-use crate::runtime::Notify;
+use crate::runtime::{self, Notify};
 use crate::sample::WantsServerRtt;
 use crate::stick::{SrvKey, Tables, Writers, set_writers, use_ring};
 
@@ -47,6 +49,8 @@ pub struct Settings {
     pub max_conn_rate: Option<u32>,
     /// `maxsessrate`: sessions per second over all frontends.
     pub max_sess_rate: Option<u32>,
+    /// `close-spread-time`.
+    pub close_spread: Option<Duration>,
 }
 
 impl Settings {
@@ -60,6 +64,7 @@ impl Settings {
             no_splice: tune.no_splice,
             max_conn_rate: global.limits.maxconnrate,
             max_sess_rate: global.limits.maxsessrate,
+            close_spread: global.process.close_spread,
         }
     }
 }
@@ -290,6 +295,8 @@ pub struct Worker {
     pub(super) room: Notify,
     pub(super) shuts: Shuts,
     stopping: Cell<bool>,
+    /// When `stop` was called first.
+    stopped: Cell<Mono>,
     /// Woken when the thread begins to stop.
     pub(super) stop: Notify,
     /// Who takes the connections of a stopping thread.
@@ -307,6 +314,7 @@ impl Worker {
             room: Notify::new(),
             shuts: Shuts::default(),
             stopping: Cell::new(false),
+            stopped: Cell::new(Mono::NEVER),
             stop: Notify::new(),
             heir: RefCell::new(None),
         })
@@ -339,7 +347,9 @@ impl Worker {
 
     /// The process stops: connections that wait for a request are closed, the others after their response.
     pub fn stop(&self) {
-        self.stopping.set(true);
+        if !self.stopping.replace(true) {
+            self.stopped.set(runtime::now());
+        }
         self.stop.notify_all();
     }
 
@@ -371,6 +381,19 @@ impl Worker {
     /// Whether [`Worker::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// When a connection is to be closed that carries nothing, or its next response is the last one, because the process
+    /// stops: somewhere in the time that `close-spread-time` gives, depending on `salt`.
+    pub(super) fn closing_time(&self, spread: Option<Duration>, salt: u64) -> Mono {
+        let stopped = self.stopped.get();
+        match spread {
+            _ if !self.is_stopping() => Mono::NEVER,
+            None => stopped,
+            Some(Duration::MAX) => Mono::NEVER,
+            // The upper bits of a product by the golden ratio are spread evenly.
+            Some(time) => stopped + time.mul_f64((salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as f64 / 4_294_967_296.0),
+        }
     }
 
     /// What the frontend of a listener was told at run time.

@@ -137,11 +137,23 @@ async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
 
 /// Empty lines before a request are skipped and do not count.
 async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
-    let deadline = idle_deadline(s);
-    let client = &s.client;
-    let (worker, listener, stays) = (&*s.worker, s.listener, s.stays);
     // Only between requests: a new connection is still served when the process stops.
     let between = s.exchanges > 0;
+    loop {
+        let closes = if between { s.closing_time() } else { Mono::NEVER };
+        let mut stopped = false;
+        let result = first_bytes_until(s, closes, &mut stopped).await;
+        if !stopped {
+            return result;
+        }
+    }
+}
+
+/// The same until that time, or until the process stops.
+async fn first_bytes_until(s: &mut Session, closes: Mono, stopped: &mut bool) -> Option<Result<RecvBuf, Silence>> {
+    let deadline = idle_deadline(s).min(closes);
+    let client = &s.client;
+    let (worker, listener, stays) = (&*s.worker, s.listener, s.stays);
     let mut stop = std::pin::pin!(worker.stop.notified());
     until(&mut s.timer, deadline, |cx| {
         loop {
@@ -149,10 +161,13 @@ async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
                 Poll::Pending if !stays && worker.hands_over(listener) => {
                     return Poll::Ready(Err(Silence::Leaving));
                 }
-                Poll::Pending if between && worker.is_stopping() => return Poll::Ready(Err(Silence::Closed)),
+                Poll::Pending if now() >= closes => return Poll::Ready(Err(Silence::Closed)),
                 Poll::Pending => {
-                    let _ = stop.as_mut().poll(cx);
-                    return Poll::Pending;
+                    let result = Err(Silence::Closed);
+                    return stop.as_mut().poll(cx).map(|()| {
+                        *stopped = true;
+                        result
+                    });
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Silence::Broken)),
                 Poll::Ready(Ok(buf)) if buf.is_empty() => return Poll::Ready(Err(Silence::Closed)),
