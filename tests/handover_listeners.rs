@@ -8,9 +8,9 @@ mod load;
 mod master;
 #[path = "handover_listeners/scripts.rs"]
 mod scripts;
+#[path = "handover_listeners/stop.rs"]
+mod stop;
 #[path = "handover_listeners/support.rs"]
 mod support;
 #[path = "handover_listeners/take_over.rs"]
 mod take_over;
-#[path = "handover_listeners/stop.rs"]
-mod stop;

@@ -39,6 +39,8 @@ pub struct AdminBound {
     pub conf: cli::SocketConf,
     /// The socket.
     pub fd: OwnedFd,
+    /// What becomes of it when this process stops.
+    pub fate: Arc<Fate>,
 }
 
 /// Every listening socket of the process, by who serves it.
@@ -131,8 +133,8 @@ impl Sockets {
             }
         }
         for (conf, socket) in self.admin {
-            let (fd, _) = listen(&conf.addr, socket)?;
-            out.admin.push(AdminBound { conf, fd });
+            let (fd, fate) = listen(&conf.addr, socket)?;
+            out.admin.push(AdminBound { conf, fd, fate });
         }
         for (at, addr, socket) in self.peers {
             out.peers.push((at, listen(&addr, socket)?.0));
@@ -187,7 +189,7 @@ pub fn all(
         }
     }
     for conf in admin {
-        match admin_opts(conf).and_then(|opts| pool.open_one(&conf.addr, &opts)) {
+        match admin_opts(conf, reuseport).and_then(|opts| pool.open_one(&conf.addr, &opts)) {
             Ok(socket) => sockets.admin.push((conf.clone(), socket)),
             Err(error) => failed(conf.loc, "the admin socket", &conf.addr, &error),
         }
@@ -259,11 +261,12 @@ fn bind_opts(conf: &ListenerConf, px: &Proxy, single: bool, tune: &TuneConf) -> 
     }
 }
 
-fn admin_opts(conf: &cli::SocketConf) -> io::Result<BindOpts> {
+fn admin_opts(conf: &cli::SocketConf, reuseport: bool) -> io::Result<BindOpts> {
     let owner = UnixOwner {
         mode: conf.mode,
         uid: conf.user.as_ref().map(user_id).transpose().map_err(io::Error::other)?,
         gid: conf.group.as_ref().map(group_id).transpose().map_err(io::Error::other)?,
     };
-    Ok(BindOpts { no_reuseport: true, unix: owner, nodelay: true, ..BindOpts::default() })
+    // Shared with the process that this one replaces, until that one stops.
+    Ok(BindOpts { no_reuseport: !reuseport, unix: owner, nodelay: true, ..BindOpts::default() })
 }

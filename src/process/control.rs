@@ -201,8 +201,10 @@ impl Control {
     fn leave_sockets(&mut self, served: Option<HashSet<String>>) {
         self.held.clear();
         // Who does not say what it serves may serve all: then nobody is lost but in what it does not.
-        let Some(served) = served else { return };
-        self.fates.iter().filter(|fate| !served.contains(&fate.key)).for_each(|fate| fate.leave_to_us());
+        if let Some(served) = served {
+            self.fates.iter().filter(|fate| !served.contains(&fate.key)).for_each(|fate| fate.leave_to_us());
+        }
+        self.post(worker::leave_admin);
     }
 
     /// Let every thread close what it has open. Without that, the kernel would do it some time after our exit: a ring
@@ -282,7 +284,6 @@ impl Control {
         match self.successor.replace(Successor::Served) {
             Some(Successor::Known(channel)) => {
                 self.leave_sockets(serving::hear(&channel));
-                self.post(worker::leave_admin);
                 handover::give(channel, self.shared.clone(), self.handles.clone(), receivers);
             }
             other => {

@@ -79,7 +79,7 @@ struct Local {
     changed: Notify,
     /// What the admin sockets' commands act on.
     admin: Arc<cli::Context>,
-    /// Another process serves the admin sockets.
+    /// This process does not serve the admin sockets any more.
     left: Notify,
 }
 
@@ -319,7 +319,7 @@ pub fn open(listening: Listening) {
     });
 }
 
-/// Another process serves the admin sockets of this thread.
+/// Accept no more connections to the admin sockets of this thread.
 pub fn leave_admin() {
     with_local(|local| local.left.notify_all());
 }
@@ -336,6 +336,9 @@ async fn admin(local: Rc<Local>, bound: AdminBound) {
         runtime::spawn(cli::serve_one(socket, access, context.clone()));
     };
     stop_accepting(&listener, serve).await;
+    if bound.fate.is_alone() {
+        listener.shut();
+    }
 }
 
 /// Serve one connection as the admin socket does. On the thread that serves those.

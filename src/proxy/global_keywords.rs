@@ -155,16 +155,21 @@ pub static KEYWORDS: &[Keyword] = &[
     full("hard-stop-after", "hard-stop-after <time>", "longest time that a soft stop takes", |cx| {
         time(cx, Unit::Ms, |g, d| g.process.hard_stop_after = Some(d));
     }),
-    full("close-spread-time", "close-spread-time { <time> | infinite }", "time that closes of a soft stop take", |cx| {
-        if cx.accept("infinite") {
-            if cx.end() {
-                let g: &mut GlobalConf = cx.section.feature();
-                g.process.close_spread = Some(Duration::MAX);
+    full(
+        "close-spread-time",
+        "close-spread-time { <time> | infinite }",
+        "time that closes of a soft stop take",
+        |cx| {
+            if cx.accept("infinite") {
+                if cx.end() {
+                    let g: &mut GlobalConf = cx.section.feature();
+                    g.process.close_spread = Some(Duration::MAX);
+                }
+                return;
             }
-            return;
-        }
-        time(cx, Unit::Ms, |g, d| g.process.close_spread = Some(d));
-    }),
+            time(cx, Unit::Ms, |g, d| g.process.close_spread = Some(d));
+        },
+    ),
     full("grace", "grace <time>", "time between the signal and the start of a soft stop", |cx| {
         time(cx, Unit::Ms, |g, d| g.process.grace = d);
     }),

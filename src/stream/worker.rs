@@ -392,7 +392,10 @@ impl Worker {
             None => stopped,
             Some(Duration::MAX) => Mono::NEVER,
             // The upper bits of a product by the golden ratio are spread evenly.
-            Some(time) => stopped + time.mul_f64((salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as f64 / 4_294_967_296.0),
+            Some(time) => {
+                stopped
+                    + time.mul_f64((salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as f64 / 4_294_967_296.0)
+            }
         }
     }
 

@@ -188,3 +188,27 @@ fn a_daemon_that_cannot_start_says_why_and_leaves_the_old_one_alone() {
     load.end().is_whole();
     assert!(runs(daemon.pid()));
 }
+
+#[test]
+fn an_admin_port_changes_hands_without_the_admin_socket() {
+    let (dir, port, admin) = (Dir::new(), free_port(), free_port());
+    let global = format!(" stats socket ipv4@127.0.0.1:{admin} level admin");
+    let make = |name: &str| dir.file(name, &answering(&global, &format!(" bind 127.0.0.1:{port}"), name));
+    let mut daemon = Daemon::start(&dir, &make("one"));
+    let slow = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let old = daemon.pid();
+    daemon.run(&make("two"), &["-sf", &old.to_string()]);
+    let pid = daemon.pid();
+    until("the old one leaves it", || {
+        (0..20).all(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", admin)).expect("it listens");
+            stream.write_all(b"show info\n").expect("sent");
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut stream, &mut text).expect("an answer");
+            text.contains(&format!("Pid: {pid}\n"))
+        })
+    });
+    assert!(runs(old), "it has a client");
+    drop(slow);
+    until("the old one ends", || !runs(old));
+}

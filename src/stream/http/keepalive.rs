@@ -150,7 +150,11 @@ async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
 }
 
 /// The same until that time, or until the process stops.
-async fn first_bytes_until(s: &mut Session, closes: Mono, stopped: &mut bool) -> Option<Result<RecvBuf, Silence>> {
+async fn first_bytes_until(
+    s: &mut Session,
+    closes: Mono,
+    stopped: &mut bool,
+) -> Option<Result<RecvBuf, Silence>> {
     let deadline = idle_deadline(s).min(closes);
     let client = &s.client;
     let (worker, listener, stays) = (&*s.worker, s.listener, s.stays);
