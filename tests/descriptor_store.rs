@@ -55,10 +55,14 @@ impl Manager {
     }
 
     fn configure(&self, text: &str) {
+        self.configure_at("fd@3", text);
+    }
+
+    fn configure_at(&self, bind: &str, text: &str) {
         let user = if nix::unistd::Uid::effective().is_root() { " user root\n" } else { "" };
         let text = format!(
             "global\n nbthread 1\n{user}defaults\n mode http\n timeout connect 2s\n timeout client 10s\n timeout server 10s\n\
-             frontend f\n bind fd@3\n{text}\n"
+             frontend f\n bind {bind}\n{text}\n"
         );
         self.dir.file("haring.cfg", &text);
     }
@@ -257,4 +261,21 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     assert!(runs(third) && manager.answer() == "three");
     manager.told.lock().expect("no panic").kept.clear();
     wait_until("the third one ends", || !runs(third));
+
+    // A socket that the manager has opened is also taken for its address: nobody else could bind that.
+    manager.configure_at(&manager.activated.local_addr().expect("bound").to_string(), &says("four"));
+    let mut service = manager.start();
+    manager.wait_for("READY=1");
+    assert_eq!(manager.answer(), "four");
+    manager.configure_at(&manager.activated.local_addr().expect("bound").to_string(), &says("five"));
+    service.signal(Signal::SIGUSR2);
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    wait_until("the new one answers", || manager.answer() == "five");
+
+    // SIGINT ends everything, whatever is kept.
+    let worker = manager.worker();
+    service.signal(Signal::SIGINT);
+    assert_eq!(service.ended().code(), Some(130), "{}", manager.log());
+    assert!(!runs(worker));
 }

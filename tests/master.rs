@@ -192,11 +192,14 @@ fn a_start_that_fails_ends_with_its_exit_code() {
 }
 
 #[test]
-fn a_killed_worker_is_replaced_at_once() {
+fn a_killed_worker_is_replaced_at_once_and_its_port_stays_open() {
     let master = Master::start(HARING, &["-W"], "");
     for n in 1..4 {
         let worker = master.worker();
         kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it runs");
+        wait_until("its end", || !runs(worker));
+        // Whoever comes in between waits in the queue of the socket: the next worker answers.
+        assert_eq!(master.answer().as_deref(), Some("one"));
         master.wait_for_ready(n + 1);
         assert_eq!(master.answer().as_deref(), Some("one"));
         assert_ne!(master.worker(), worker);
@@ -328,6 +331,71 @@ fn a_daemon_says_how_its_start_went_and_has_its_own_number_in_the_pid_file() {
     assert_eq!(workers.len(), 1, "{text}");
     kill(Pid::from_raw(master), Signal::SIGTERM).expect("it runs");
     wait_until("they end", || !runs(master) && !runs(workers[0]));
+}
+
+#[test]
+fn a_program_file_that_does_not_run_does_not_take_over() {
+    // Links, not copies: a copy cannot be executed while another test's child still has it open for writing.
+    let bin = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("master-{}", std::process::id()));
+    fs::create_dir_all(&bin).expect("a directory for the program");
+    let bin = Dir(bin);
+    let program = bin.0.join("haring");
+    fs::hard_link(HARING, &program).expect("a link to the program");
+    let master = Master::start(program.to_str().expect("a path"), &["-W"], "");
+    let worker = master.worker();
+    fs::remove_file(&program).expect("the link is there");
+    bin.file("haring", "half of a program");
+    master.configure("two", "");
+    master.signal(Signal::SIGUSR2);
+    master.wait_for_log("reload failed");
+    assert_eq!((master.answer().as_deref(), master.worker()), (Some("one"), worker));
+    fs::remove_file(&program).expect("the file is there");
+    fs::hard_link(HARING, &program).expect("another link in its place");
+    master.reload("two");
+    let exe = fs::read_link(format!("/proc/{}/exe", master.pid())).expect("it runs");
+    assert_eq!(exe, program);
+}
+
+#[test]
+fn a_master_replaces_another_one() {
+    let place = Dir::new();
+    let admin = place.0.join("admin");
+    let socket = format!(" stats socket {} level admin expose-fd listeners", admin.display());
+    let mut old = Master::start(HARING, &["-W"], &socket);
+    // An idle client stays connected over it.
+    let mut client = Client::connect(old.port);
+    let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.send(request);
+    assert_eq!(client.answer().map(|a| a.body), Some(b"one".to_vec()));
+    let pid = old.pid().to_string();
+    let config = old.dir.file("new.cfg", &config(old.port, "two", &socket));
+    let log = fs::File::create(old.dir.0.join("new.log")).expect("a file");
+    let mut command = Command::new(HARING);
+    command.args(["-W", "-x"]).arg(&admin).args(["-sf", &pid, "-f"]).arg(config);
+    let child = command.current_dir(&old.dir.0).stdin(Stdio::null()).stderr(log).spawn();
+    let mut child = child.expect("it starts");
+    assert_eq!(old.ended().code(), Some(0), "{}", old.log());
+    assert_eq!(old.answer().as_deref(), Some("two"));
+    client.send(request);
+    assert_eq!(client.answer().map(|a| a.body), Some(b"two".to_vec()));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+    assert_eq!(child.wait().expect("our child").code(), Some(143));
+}
+
+#[test]
+fn a_configuration_that_can_be_read_once_is_for_the_worker_alone() {
+    let mut child = Command::new(HARING)
+        .args(["-db", "-f", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let text = config(free_port(), "one", " master-worker");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
+    let out = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(text.contains("can be read again"), "{text}");
 }
 
 #[test]

@@ -99,9 +99,14 @@ fn files(machine: &Machine) -> BTreeSet<String> {
 
 /// One request to the default configuration's `health`; gives the status line and all the rest.
 fn get(path: &str) -> String {
+    get_at(8404, path)
+}
+
+/// The same at another port.
+fn get_at(port: u16, path: &str) -> String {
     let until = Instant::now() + PATIENCE;
     let mut stream = loop {
-        match TcpStream::connect(("127.0.0.1", 8404)) {
+        match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => break stream,
             Err(error) => assert!(Instant::now() < until, "nobody listens: {error}"),
         }
@@ -162,6 +167,9 @@ fn serves(host: &Host) {
     let uid = host.sh("id -u haring");
     let status = host.sh(&format!("cat /proc/{worker}/status"));
     assert!(status.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}", uid.trim())), "{status}");
+    for none in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(none), "{none} in\n{status}");
+    }
     assert_eq!(host.sh(&format!("readlink /proc/{worker}/root")).trim(), "/var/lib/haring");
     assert!(host.sh("test -S /run/haring/admin.sock && echo it is there").starts_with("it is"));
 }
@@ -212,6 +220,24 @@ fn upgraded_with_a_mistake(host: &Host, package: &str) {
     host.sh(&format!("cat /root.cfg >{CONFIG}; rm /root.cfg"));
 }
 
+/// The example of a socket: the first connection starts the service, which takes the socket for its `bind` line.
+fn activated(host: &Host) {
+    host.machine.done(&["systemctl", "stop", UNIT]);
+    host.sh(&format!(
+        "cp {CONFIG} /root.cfg; printf 'frontend www\n bind :80\n monitor-uri /health\n' >>{CONFIG}"
+    ));
+    host.sh("cp /usr/share/doc/haring/examples/haring.socket /etc/systemd/system/; systemctl daemon-reload");
+    host.machine.done(&["systemctl", "start", "haring.socket"]);
+    assert_eq!(host.property("ActiveState"), "inactive");
+    assert!(get_at(80, "/health").starts_with("HTTP/1.1 200 "));
+    assert_eq!(host.sh("ss -Hltn sport = :80 | wc -l").trim(), "1", "it is the socket of systemd");
+    host.machine.done(&["systemctl", "restart", UNIT]);
+    assert!(get_at(80, "/health").starts_with("HTTP/1.1 200 "));
+    host.sh(&format!("cat /root.cfg >{CONFIG}; rm /root.cfg"));
+    host.machine.done(&["systemctl", "stop", "haring.socket", UNIT]);
+    host.sh("rm /etc/systemd/system/haring.socket; systemctl daemon-reload");
+}
+
 fn removed(host: &Host) {
     host.dpkg("-r haring");
     assert_eq!(host.property("ActiveState"), "inactive");
@@ -239,6 +265,7 @@ fn a_package_comes_is_upgraded_hot_and_goes_without_a_trace() {
     installed(&host);
     serves(&host);
     upgraded(&host, &packages[1]);
+    activated(&host);
     host.unit = CLASSIC;
     host.machine.done(&["systemctl", "start", CLASSIC]);
     assert_eq!(host.machine.property(UNIT, "ActiveState"), "inactive");

@@ -83,6 +83,12 @@ fn run(program: &str, args: &Args) -> ExitCode {
     if args.check {
         return checked(args, &ready);
     }
+    if inherited.link.is_none() && ready.global.process.master_worker {
+        messages::alert(
+            "'master-worker' needs a configuration that can be read again for each worker: use files",
+        );
+        return ExitCode::FAILURE;
+    }
     if inherited.link.is_none() && ready.snapshot.sections.iter().any(|s| s.kind == SectionKind::Program) {
         messages::warning(
             "'program' sections have no effect without a master process: see -W and 'master-worker'",

@@ -31,7 +31,9 @@ impl Conf {
         let mut tables = Tables::default();
         tables.add(global_keywords::KEYWORDS);
         tables.add(keywords::program::KEYWORDS);
-        let paths: Vec<PathBuf> = args.config.iter().map(PathBuf::from).collect();
+        // What can be read once only (a pipe) is the worker's.
+        let paths = args.config.iter().map(PathBuf::from).filter(|path| path.is_file() || path.is_dir());
+        let paths: Vec<PathBuf> = paths.collect();
         let loaded = config::load(&paths, LoadOptions { env, diag_mode: false }, &tables);
         let programs = loaded.sections.iter().filter(|s| s.kind == SectionKind::Program);
         let programs = programs.filter_map(|s| Some((s.name.clone(), s.get::<ProgramConf>()?.clone())));

@@ -48,7 +48,9 @@ impl Master {
         match worker.phase {
             Phase::Starting(start) => {
                 messages::warning(&format!("worker {pid} {} before it was ready", how.words()));
-                if self.stop.is_none() {
+                if self.stop.is_some() {
+                    self.code = self.code.max(how.code());
+                } else {
                     let mut log = worker.log;
                     if log.is_empty() {
                         log = format!("worker {pid} {}", how.words());
@@ -85,6 +87,7 @@ impl Master {
             return self.signal_programs(Signal::SIGTERM);
         }
         let now = mono().0;
+        self.loads.crashes = self.loads.crashes.saturating_add(1);
         let wait = self.crashes.failed(Duration::from_nanos(now.saturating_sub(worker.ready_ns)));
         let when = if wait.is_zero() { "now".to_owned() } else { format!("in {} ms", wait.as_millis()) };
         messages::alert(&format!("worker {pid} {}: another one is started {when}", how.words()));

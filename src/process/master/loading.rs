@@ -301,6 +301,9 @@ impl Master {
             None => format!("No worker serves, {reloads} reloads"),
         };
         let leaving = self.workers.iter().filter(|w| matches!(w.phase, Phase::Leaving)).count();
+        if self.loads.crashes > 0 {
+            text.push_str(&format!(", {} workers have died", self.loads.crashes));
+        }
         if leaving > 0 {
             text.push_str(&format!(", {leaving} old workers finish"));
         }

@@ -125,12 +125,15 @@ pub struct Places {
 }
 
 impl Places {
-    /// The programs as they are on disk now can be executed. One that was half copied, or that lacks a library, must not
-    /// take the place of this one.
+    /// The programs as they are on disk now can be executed, and know these options. One that was half copied, or that
+    /// lacks a library, must not take the place of this one.
+    ///
+    /// # Errors
+    /// One line: which one, and why not.
     pub fn check(&self) -> Result<(), String> {
         for file in [&self.own, &self.program] {
             let mut command = Command::new(file);
-            command.arg("-vq").env_remove(state::ENV);
+            command.arg("-vq").args(&self.words).env_remove(state::ENV);
             let null = std::process::Stdio::null;
             let status = command.stdin(null()).stdout(null()).stderr(null()).status();
             match status {

@@ -23,6 +23,8 @@ use crate::process::{keys, messages};
 
 /// A worker that is not ready after this time is given up.
 const START_MAX: Duration = Duration::from_secs(300);
+/// While a worker starts, systemd is asked for more time so often.
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
 /// Who does not obey SIGTERM is killed.
 pub const OBEY_MAX: Duration = Duration::from_secs(10);
 /// Without anything to do, the loop turns all the same.
@@ -37,6 +39,8 @@ pub struct Loads {
     pub reloads: u32,
     /// The last start that somebody asked for: how it went, and what was said.
     pub last: Option<Load>,
+    /// Workers that have died and were replaced.
+    pub crashes: u32,
     /// A reload was asked for while one was running.
     pub asked_again: bool,
     /// Failures since the last one that went well.
@@ -106,6 +110,7 @@ pub struct Master {
     signals: Signals,
     watchdog: Option<Duration>,
     next_watchdog_ns: Ns,
+    next_extension_ns: Ns,
 }
 
 impl Master {
@@ -140,6 +145,7 @@ impl Master {
             signals,
             watchdog,
             next_watchdog_ns: 0,
+            next_extension_ns: 0,
         })
     }
 
@@ -147,10 +153,10 @@ impl Master {
     /// image before this one has written.
     ///
     /// # Errors
-    /// The pid file cannot be written, or the admin socket cannot be opened.
+    /// The pid file of a new one cannot be written, or its admin socket cannot be opened.
     pub fn begin(&mut self, restored: Option<Vec<Record>>) -> Result<(), Vec<String>> {
         crate::process::limits::raise_soft_limit();
-        let again = restored.is_some();
+        let is_new = restored.is_none();
         let why = if let Some(records) = restored {
             self.restore(&records);
             Why::Reload
@@ -160,12 +166,16 @@ impl Master {
         };
         match self.open_cli() {
             Ok(()) => {}
+            Err(why) if is_new => return Err(vec![why]),
             // A service that runs does not end because of that.
-            Err(why) if again => messages::warning(&why),
-            Err(why) => return Err(vec![why]),
+            Err(why) => messages::warning(&why),
         }
         if let (Some(file), true) = (&self.pidfile, self.kind != Kind::Wrapper) {
-            file.write(std::process::id() as i32)?;
+            match file.write(std::process::id() as i32) {
+                Err(lines) if is_new => return Err(lines),
+                Err(lines) => lines.iter().for_each(|line| messages::warning(line)),
+                Ok(()) => {}
+            }
         }
         self.start_worker(why);
         Ok(())
@@ -220,7 +230,10 @@ impl Master {
         let programs = self.programs.iter().chain(&self.leaving_programs);
         let programs = programs.filter_map(|p| p.again_ns.into_iter().chain(p.kill_ns).min());
         let watchdog = self.watchdog.map(|_| self.next_watchdog_ns);
-        workers.chain(programs).chain(self.again_ns).chain(watchdog).chain(self.cli.timer())
+        let starts = self.notify.is_on() && self.workers.iter().any(Worker::is_starting);
+        let extension = starts.then_some(self.next_extension_ns);
+        let own = self.again_ns.into_iter().chain(watchdog).chain(extension).chain(self.cli.timer());
+        workers.chain(programs).chain(own)
     }
 
     fn look_at_timers(&mut self) {
@@ -228,6 +241,13 @@ impl Master {
         if let Some(every) = self.watchdog.filter(|_| now >= self.next_watchdog_ns) {
             self.notify.send("WATCHDOG=1");
             self.next_watchdog_ns = now + every.as_nanos() as Ns;
+        }
+        // Large lists and slow names take time; START_MAX bounds it.
+        if now >= self.next_extension_ns && self.workers.iter().any(Worker::is_starting) {
+            self.next_extension_ns = now + EXTEND_EVERY.as_nanos() as Ns;
+            if now > self.started_ns + EXTEND_EVERY.as_nanos() as Ns {
+                self.notify.send(&format!("EXTEND_TIMEOUT_USEC={}", 3 * EXTEND_EVERY.as_micros()));
+            }
         }
         for worker in &mut self.workers {
             let late = worker.is_starting() && now >= worker.started_ns + START_MAX.as_nanos() as Ns;
@@ -326,8 +346,8 @@ impl Master {
         let loads = &self.loads;
         let (ok, log) = loads.last.as_ref().map_or((true, ""), |load| (load.ok, load.log.as_str()));
         let master = Record::new("master").with(loads.reloads).with(self.started_ns);
-        let master = master.with(u8::from(ok)).with(log).with(loads.failed).with(u8::from(loads.hard));
-        let mut records = vec![master];
+        let master = master.with(u8::from(ok)).with(log).with(loads.crashes);
+        let mut records = vec![master.with(loads.failed).with(u8::from(loads.hard))];
         self.cli.save(&mut records);
         self.store.save(&mut records);
         records.extend(self.workers.iter().filter_map(Worker::save));
@@ -352,9 +372,10 @@ impl Master {
                     self.loads.reloads = record.number(1).unwrap_or(0);
                     self.started_ns = record.number(2).unwrap_or(self.started_ns);
                     let ok = record.number::<u8>(3) != Some(0);
+                    self.loads.crashes = record.number(5).unwrap_or(0);
                     self.loads.last = Some(Load { ok, log: record.text(4).to_owned() });
-                    self.loads.failed = record.number(5).unwrap_or(0);
-                    self.loads.hard = record.number::<u8>(6) == Some(1);
+                    self.loads.failed = record.number(6).unwrap_or(0);
+                    self.loads.hard = record.number::<u8>(7) == Some(1);
                 }
                 "store" => {
                     if let Some(fd) = record.fd(1) {
