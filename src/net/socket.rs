@@ -52,7 +52,9 @@ impl Socket {
     /// Takes over a connected descriptor (accepted elsewhere, or inherited). Clears `O_NONBLOCK`: io_uring reports
     /// EAGAIN on such descriptors instead of waiting.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Socket> {
-        system::set_nonblock(fd.as_raw_fd(), false)?;
+        if !with_io(|io| io.driver.is_sim()) {
+            system::set_nonblock(fd.as_raw_fd(), false)?;
+        }
         Ok(Socket::from_raw(fd.into_raw_fd()))
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use slab::Slab;
@@ -47,6 +48,17 @@ pub struct Faults {
 pub fn run<F: Future>(seed: u64, faults: Faults, root: F) -> F::Output {
     let io = Io::new(super::driver::Driver::Sim(Box::new(SimDriver::new(seed, faults))), 65536);
     run_on(io, &Mailbox::new(0), false, root).expect("the simulated driver does not fail")
+}
+
+/// Another owner for a simulated descriptor that was lent: what `SCM_RIGHTS` does. Nothing but a socket of this thread
+/// may have it.
+pub fn share(fd: &impl AsRawFd) -> OwnedFd {
+    let fd = fd.as_raw_fd();
+    super::with_io(|io| match &mut io.driver {
+        super::driver::Driver::Sim(sim) => sim.share(fd),
+        super::driver::Driver::Ring(_) => panic!("a descriptor of the kernel's"),
+    });
+    crate::sys::socket::own(fd)
 }
 
 /// Virtual time starts here: an arbitrary Tuesday.
@@ -90,6 +102,8 @@ struct Stream {
     recv: Option<(u64, usize)>,
     send: Option<Send>,
     polls: Vec<(u64, u32)>,
+    /// Descriptors besides the first one.
+    other_owners: u32,
 }
 
 enum End {
@@ -332,7 +346,19 @@ impl SimDriver {
         self.finish(token, res, false, data);
     }
 
+    fn share(&mut self, fd: i32) {
+        if let Some(s) = self.stream(fd) {
+            s.other_owners += 1;
+        }
+    }
+
     pub(crate) fn close(&mut self, fd: i32, _token: u64) {
+        if let Some(s) = self.stream(fd)
+            && s.other_owners > 0
+        {
+            s.other_owners -= 1;
+            return;
+        }
         let Some(end) = self.ends.try_remove(fd as usize) else { return };
         match end {
             End::Fresh => {}
@@ -700,6 +726,7 @@ impl Stream {
             recv: None,
             send: None,
             polls: Vec::new(),
+            other_owners: 0,
         }
     }
 }

@@ -15,12 +15,12 @@ use super::state::{ClientState, Message, TrackState, Waiting};
 use super::tunnel;
 use crate::base::time::Mono;
 use crate::net::{RecvBuf, Socket};
-use crate::proxy::{ListenerId, Server, ServerId};
+use crate::proxy::{ListenerId, Mode, Server, ServerId};
 use crate::runtime::now;
 use crate::sample::VarStore;
 
 /// Bytes of a request that go along. More of them are served here first.
-const RECEIVED_MAX: usize = 32 * 1024;
+pub(in crate::stream) const RECEIVED_MAX: usize = 32 * 1024;
 
 /// What became of a client that was to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,14 @@ pub(in crate::stream) async fn leave(s: &mut Session, first_byte: Option<Mono>) 
         Ok(received) => received,
         Err(silence) => return Left::Silent(silence),
     };
-    let fits = received.len() <= RECEIVED_MAX;
-    let listener = heir.known().listener(s.listener).filter(|_| fits);
+    if received.len() > RECEIVED_MAX {
+        // It will be less: these are requests in a row, which are served here until then.
+        s.client.unrecv(RecvBuf::from_vec(received));
+        s.client.resume_recv();
+        return Left::Stays;
+    }
+    let http = s.tcp_http.is_none_or(|id| heir.known().proxy(id));
+    let listener = heir.known().listener(s.listener).filter(|_| http);
     let sent = if let Some(name) = listener {
         let first_byte = first_byte.or((!received.is_empty()).then(now));
         let client = ClientState::of(s, name.to_owned());
@@ -147,7 +153,11 @@ impl ClientState {
         (s.start, s.start_wall) = (self.start.min(now()), self.start_wall);
         (s.exchanges, s.sent) = (self.exchanges, self.sent);
         let snapshot = &s.view.shared.snapshot;
-        s.tcp_http = self.tcp_http.and_then(|name| snapshot.backend(&name)).map(|px| px.id);
+        s.tcp_http = self.tcp_http.map(|name| {
+            let backend = snapshot.backend(&name).filter(|px| px.mode == Mode::Http);
+            // It may be the frontend itself, which has switched to HTTP and knows its backend later.
+            backend.map_or(s.frontend, |px| px.id)
+        });
         s.last_server =
             self.last_server.and_then(|(px, server)| server_of(&s.view, &px, &server)).map(|srv| srv.id);
         s.vars = VarStore::from_all(self.vars);

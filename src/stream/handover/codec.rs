@@ -260,7 +260,7 @@ impl Code for Value {
 macro_rules! coded {
     ($(#[$meta:meta])* pub(super) struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $t:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub(super) struct $name { $($(#[$fmeta])* pub $field: $t,)* }
 
         impl Code for $name {

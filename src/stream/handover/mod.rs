@@ -30,7 +30,7 @@ use crate::proxy::{ListenerId, ServerId, Snapshot};
 use crate::runtime::{self, Notify, now};
 
 pub use client::adopt;
-pub(super) use client::{Left, leave};
+pub(super) use client::{Left, RECEIVED_MAX, leave};
 pub use names::{Arrival, Estate, Known};
 pub(super) use tunnel::{Tunnelled, leave_with_tunnel};
 
@@ -42,22 +42,37 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(2);
 
+/// Brings connections to another process.
+pub trait Carrier: Send + Sync {
+    /// Brings a message and its descriptors there, or nothing of it.
+    ///
+    /// # Errors
+    /// `WouldBlock`: later; `InvalidInput`: not this one; anything else: never again.
+    fn carry(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()>;
+}
+
+impl Carrier for Channel {
+    fn carry(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send(message, fds)
+    }
+}
+
 /// The process that takes our connections.
 pub struct Successor {
-    channel: Arc<Channel>,
+    carrier: Arc<dyn Carrier>,
     alive: AtomicBool,
     /// What it knows of our configuration.
     known: Known,
 }
 
 impl Successor {
-    /// The process at the other end of the channel. `names`: what it said that it knows.
+    /// The process at the other end of a channel. `names`: what it said that it knows.
     pub fn new<'n>(
-        channel: Arc<Channel>,
+        carrier: Arc<dyn Carrier>,
         snapshot: &Snapshot,
         names: impl IntoIterator<Item = &'n str>,
     ) -> Successor {
-        Successor { channel, alive: AtomicBool::new(true), known: Known::new(snapshot, names) }
+        Successor { carrier, alive: AtomicBool::new(true), known: Known::new(snapshot, names) }
     }
 
     /// It is gone.
@@ -71,7 +86,7 @@ impl Successor {
     }
 
     fn offer(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let sent = self.channel.send(message, fds);
+        let sent = self.carrier.carry(message, fds);
         if sent
             .as_ref()
             .is_err_and(|e| !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput))

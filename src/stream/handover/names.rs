@@ -9,7 +9,7 @@ use super::Fds;
 use super::codec::Malformed;
 use super::state::Message;
 use crate::net::Packet;
-use crate::proxy::{ListenerId, Mode, ProxyId, ServerId, Snapshot};
+use crate::proxy::{ListenerId, Mode, Proxy, ProxyId, ServerId, Snapshot};
 
 /// `listener <mode> <frontend> <address>`, with a number when the frontend binds the address several times. The
 /// mode is a part of it: an HTTP client is nothing for a TCP frontend.
@@ -36,6 +36,11 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
+/// `proxy http <name>`, with the mode of the proxy.
+fn proxy_name(px: &Proxy) -> String {
+    format!("proxy {} {}", mode(px.mode), px.name)
+}
+
 /// `server <backend>/<server>`
 fn server_name(snapshot: &Snapshot, &(proxy, index): &(ProxyId, usize)) -> String {
     let px = snapshot.proxy(proxy);
@@ -48,21 +53,30 @@ pub struct Known {
     listeners: Vec<Option<String>>,
     /// By `ServerId`.
     servers: Vec<bool>,
+    /// By `ProxyId`.
+    proxies: Vec<bool>,
 }
 
 impl Known {
     /// `names`: what the successor said.
     pub(super) fn new<'n>(snapshot: &Snapshot, names: impl IntoIterator<Item = &'n str>) -> Known {
         let names: HashSet<&str> = names.into_iter().collect();
+        let proxies = snapshot.proxies.iter().map(|px| names.contains(&*proxy_name(px))).collect();
         let known = |name: String| names.contains(name.as_str()).then_some(name);
         Known {
             listeners: listener_names(snapshot).into_iter().map(known).collect(),
+            proxies,
             servers: snapshot.servers.iter().map(|s| names.contains(&*server_name(snapshot, s))).collect(),
         }
     }
 
     pub(super) fn listener(&self, id: ListenerId) -> Option<&str> {
         self.listeners.get(id.index())?.as_deref()
+    }
+
+    /// Whether it knows the proxy, in the same mode.
+    pub(super) fn proxy(&self, id: ProxyId) -> bool {
+        self.proxies.get(id.index()).copied().unwrap_or(false)
     }
 
     /// Whether it knows the server.
@@ -95,7 +109,12 @@ impl Estate {
     /// The names of everything that connections may depend on.
     pub fn names(&self) -> impl Iterator<Item = String> {
         let snapshot = &self.shared.snapshot;
-        self.listeners.keys().cloned().chain(snapshot.servers.iter().map(|s| server_name(snapshot, s)))
+        let proxies = snapshot.proxies.iter().map(proxy_name);
+        self.listeners
+            .keys()
+            .cloned()
+            .chain(proxies)
+            .chain(snapshot.servers.iter().map(|s| server_name(snapshot, s)))
     }
 
     /// A connection out of its message.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::codec::Blob;
 use super::state::{ClientState, ExchangeState, HeadState, Message, TimesState, TrackState, Tunnel, Waiting};
+use crate::base::hash::crc32;
 use crate::base::time::{Mono, Wall};
 use crate::sample::Value;
 
@@ -176,4 +177,28 @@ proptest! {
         spoiled[at] = with;
         let _ = Message::read(&spoiled);
     }
+}
+
+/// The bytes of a message may change only with [`super::VERSION`]: another process may have been built before.
+#[test]
+fn another_layout_is_another_version() {
+    let tracks = vec![TrackState { sc: 1, table: "t".into(), key: Blob(vec![1, 2]) }];
+    let client = ClientState {
+        listener: "listener http web 127.0.0.1:80".into(),
+        src: Some("10.0.0.1:1024".parse().expect("an address")),
+        dst: Some(None),
+        start: Mono(3),
+        start_wall: Wall(4),
+        exchanges: 5,
+        sent: 6,
+        tcp_http: Some("b".into()),
+        last_server: Some(("b".into(), "s".into())),
+        vars: vec![(7, Value::Int(-8)), (9, Value::Str(b"x".to_vec()))],
+        tracks,
+    };
+    let waiting = Waiting { client, first_byte: Some(Mono(10)), received: Blob(b"GET".to_vec()) };
+    let bytes = Message::Waiting(Box::new(waiting)).write();
+    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (1, 164, 46_063_226));
+    let bytes = Message::Tunnel(Box::default()).write();
+    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (1, 201, 2_329_557_198));
 }

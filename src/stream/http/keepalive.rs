@@ -10,7 +10,7 @@ use crate::base::time::Mono;
 use crate::net::RecvBuf;
 use crate::runtime::{self, now, wall};
 
-use super::super::handover::{self, Left};
+use super::super::handover::{self, Left, RECEIVED_MAX};
 use super::super::state::{Session, after};
 use super::super::wait::until;
 use super::{Next, exchange};
@@ -107,7 +107,7 @@ async fn after_exchange(s: &mut Session, buf: RecvBuf, at: Mono) -> Then {
 
 /// Waits for the first byte of a request.
 async fn wait_for_request(s: &mut Session) -> Result<RecvBuf, Silence> {
-    if s.moves() && s.client.recv_queued() == 0 {
+    if s.moves() && s.client.recv_queued() <= RECEIVED_MAX {
         return Err(Silence::Leaving);
     }
     if s.client.send_pending() > PIPELINED_BYTES {
