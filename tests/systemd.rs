@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
 
+use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,11 @@ mod support;
 mod traffic;
 
 use machine::Machine;
-use support::{Dir, free_port};
+use support::{Client, Dir, free_port};
 use traffic::{Tally, Traffic, Wrk, wrk};
 
 const UNIT: &str = "haring.service";
+const CLASSIC: &str = "haring-classic.service";
 
 /// The service in a machine of its own, and its port.
 struct Service {
@@ -29,6 +31,12 @@ struct Service {
 
 impl Service {
     fn start() -> Service {
+        let service = Service::installed();
+        service.machine.done(&["systemctl", "start", UNIT]);
+        service
+    }
+
+    fn installed() -> Service {
         let (origin, _) = origin::start();
         let port = free_port();
         let dir = Dir::new();
@@ -40,8 +48,10 @@ impl Service {
         for (from, name) in files {
             std::fs::copy(from, dir.0.join(name)).expect("the program can be copied");
         }
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(UNIT);
-        std::fs::copy(unit, dir.0.join(UNIT)).expect("the unit can be copied");
+        for name in [UNIT, CLASSIC] {
+            let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name);
+            std::fs::copy(unit, dir.0.join(name)).expect("the unit can be copied");
+        }
         let machine = Machine::boot(
             dir,
             "install -m 755 /mnt/source/haring /mnt/source/haring-systemd-wrapper /usr/sbin/\n\
@@ -49,7 +59,6 @@ impl Service {
              cp /mnt/source/haring.cfg /etc/haring/\n\
              cp /mnt/source/*.service /etc/systemd/system/\n",
         );
-        machine.done(&["systemctl", "start", UNIT]);
         Service { machine, port }
     }
 
@@ -232,4 +241,47 @@ fn a_hundred_reloads() {
     let last = memory();
     eprintln!("memory of the worker: {first} kB, {last} kB after the reloads");
     assert!(last <= first + first / 10, "{first} kB, {last} kB");
+}
+
+/// The master ends alone at a stop; systemd then closes the ways to the workers, and they end too: the one that serves,
+/// and the one that finishes.
+#[test]
+fn a_stop_leaves_nobody() {
+    let service = Service::start();
+    let mut download = Client::connect(service.port);
+    download.send("GET /file/100000000 HTTP/1.1\r\nhost: x\r\n\r\n");
+    download.stream.read_exact(&mut [0; 1000]).expect("it has begun");
+    service.machine.done(&["systemctl", "reload", UNIT]);
+    service.wait("two workers", |s| s.workers().len() == 2);
+    service.machine.done(&["systemctl", "stop", UNIT]);
+    service.wait("nobody", |s| s.processes().is_empty());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", service.port)).is_err());
+    service.machine.done(&["systemctl", "start", UNIT]);
+    assert_eq!(support::get(service.port, "/", "host: x\r\n").status, 200);
+}
+
+/// The same under the wrapper, as scripts know it: its pid file names the worker.
+#[test]
+fn the_classic_unit_keeps_its_clients() {
+    let service = Service::installed();
+    let act = |verb: &str| drop(service.machine.done(&["systemctl", verb, CLASSIC]));
+    let pid = || service.machine.run(&["cat", "/run/haring.pid"]).stdout;
+    act("start");
+    service.wait("somebody who listens", |s| std::net::TcpStream::connect(("127.0.0.1", s.port)).is_ok());
+    let mut client = Client::connect(service.port);
+    for verb in ["restart", "reload", "restart"] {
+        let before = pid();
+        let mut ask = || {
+            client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+            let answer = client.answer().expect("the connection stays");
+            answer.header("worker").map(|worker| format!("{worker}\n").into_bytes())
+        };
+        assert_eq!(ask().as_ref(), Some(&before), "{verb}");
+        act(verb);
+        service.wait("another worker", |_| pid() != before);
+        service.wait("the end of the old one", |s| s.machine.processes(CLASSIC).len() == 2);
+        assert_eq!(ask(), Some(pid()), "{verb}");
+    }
+    act("stop");
+    service.wait("nobody", |s| s.machine.processes(CLASSIC).is_empty());
 }
