@@ -5,6 +5,8 @@
 
 #[path = "survive/master.rs"]
 mod master;
+#[path = "survive/state.rs"]
+mod state;
 #[allow(dead_code)] // Another test uses the rest.
 #[path = "handover_listeners/support.rs"]
 mod support;

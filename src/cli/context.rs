@@ -25,6 +25,8 @@ pub struct Context {
     pub captures: Arc<Captures>,
     /// Changes of servers.
     pub watch: Arc<Watch>,
+    /// Called after each command that may have changed what a successor has to know.
+    pub on_change: Box<dyn Fn() + Send + Sync>,
     /// The worker threads: each one's counters are written by itself only.
     pub threads: Vec<ThreadHandle>,
     /// The pattern lists of ACLs and maps.
@@ -55,8 +57,10 @@ pub struct ProcessFacts {
     pub limits: ProcessLimits,
     /// When it started.
     pub started: Mono,
-    /// When it started.
-    pub started_wall: Wall,
+    /// When the first one of the processes started that handed over to each other.
+    pub since: Mono,
+    /// The same.
+    pub since_wall: Wall,
     /// `node`, or the host's name.
     pub node: String,
     /// `description`.

@@ -16,7 +16,9 @@ fn on_each_thread(cx: &Arc<Context>, act: impl Fn(&ThreadCounters) + Send + Clon
     Next::Job(Box::new(move |_| {
         Box::pin(async move {
             let live = cx.live.clone();
+            act(&live.past);
             gather(&cx.threads, move || act(live.thread(runtime::thread_index()))).await;
+            (cx.on_change)();
             Ok(())
         })
     }))

@@ -27,7 +27,7 @@ const ZERO: Value = Value::U32(0);
 /// What does not change by itself.
 fn process(cx: &Context) -> Vec<Line> {
     let facts = &cx.facts;
-    let uptime = runtime::now().since(facts.started).as_secs();
+    let uptime = runtime::now().since(facts.since).as_secs();
     let (days, hours, minutes) = (uptime / 86400, uptime / 3600 % 24, uptime / 60 % 60);
     let (allocated, used) = internals::pool_bytes(cx);
     let (limits, maxconn) = (&facts.limits, facts.limits.maxconn as u64);
@@ -154,7 +154,7 @@ fn lines(cx: &Context) -> Vec<Line> {
         (
             "Start_time_sec",
             "MDP",
-            small(facts.started_wall.0 / 1_000_000),
+            small(facts.since_wall.0 / 1_000_000),
             "time of the start, in seconds since 1970",
         ),
         ("Tainted", "SGP", text("0"), "0: nothing experimental was used"),
@@ -179,7 +179,8 @@ thread_local! {
 /// the start when this is the first time that somebody asks.
 fn since_last(cx: &Context, bytes_out: u64) -> (u32, u64) {
     let now = Sample { at: runtime::now(), cpu_ns: internals::cpu_ns(cx), bytes_out };
-    let start = Sample { at: cx.facts.started, cpu_ns: 0, bytes_out: 0 };
+    let before = cx.live.past.process.bytes_out.get();
+    let start = Sample { at: cx.facts.started, cpu_ns: 0, bytes_out: before };
     let [older, newer] = SAMPLES.get();
     let old_enough = |s: &Sample| now.at.since(s.at) >= Duration::from_secs(1);
     let from = match newer.filter(old_enough) {

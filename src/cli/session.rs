@@ -98,6 +98,9 @@ impl Drop for Place {
     }
 }
 
+/// First words of commands that change nothing.
+const LOOKS: [&str; 5] = ["show", "get", "help", "prompt", "quit"];
+
 /// What was read and not used yet.
 #[derive(Default)]
 struct Input {
@@ -224,6 +227,9 @@ async fn session(socket: Rc<Socket>, access: Access, context: &Arc<Context>) {
             // The payload belongs to the command before `<<`.
             let payload = payload.as_deref().filter(|_| n == last);
             next = run(context, &mut state, words, payload, &mut out);
+            if !words.first().is_some_and(|word| LOOKS.contains(&word.as_str())) {
+                (context.on_change)();
+            }
             match next {
                 Next::Quit => break,
                 Next::HandOver => {
@@ -282,7 +288,7 @@ fn prompt(state: &State, context: &Context) -> String {
     if !state.timed {
         return "> ".to_owned();
     }
-    let s = runtime::now().since(context.facts.started).as_secs();
+    let s = runtime::now().since(context.facts.since).as_secs();
     format!("[{}:{:02}:{:02}:{:02}]> ", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60)
 }
 

@@ -20,6 +20,7 @@ use super::inherit::{Held, Inherited, serving};
 use super::link::ToWorker;
 use super::pool::Fate;
 use super::segments::Heir;
+use super::state::Keeper;
 use super::worker::Peers;
 use super::{messages, worker};
 use crate::base::time::{Mono, Wall};
@@ -100,6 +101,8 @@ pub enum End {
 pub struct Control {
     /// Who takes over what others left in the stick tables.
     pub heir: Heir,
+    /// What keeps live state for successors.
+    pub keeper: Keeper,
     /// The configuration.
     pub shared: Arc<Shared>,
     /// The workers.
@@ -145,6 +148,7 @@ impl Control {
     pub fn run(mut self, signals: &Signals) -> End {
         let end = self.watch(signals);
         self.halt();
+        self.keeper.save_last();
         end
     }
 
@@ -230,6 +234,7 @@ impl Control {
                 if soft_stop.is_none() {
                     self.heir.look();
                 }
+                self.keeper.save();
                 next_tick = now + TICK;
             }
             if self.successor.is_some() && soft_stop.is_none() {
@@ -256,8 +261,9 @@ impl Control {
                 return End::Broken;
             }
             let wait = if soft_stop.is_some() { STOP_TICK } else { next_tick.since(now) };
-            let others = self.link.iter().map(|link| link.as_fd());
+            let others = self.link.iter().map(|link| link.as_fd()).chain([self.keeper.changed()]);
             let signal = signals.next_or(wait, others.chain(self.heirs.iter().map(Heirs::as_fd)));
+            self.keeper.save_changes();
             if let Some(heirs) = &mut self.heirs {
                 heirs.look(&self.held);
             }
@@ -314,7 +320,10 @@ impl Control {
             ToWorker::Successor(_, fd) => {
                 self.successor.get_or_insert(Successor::Known(Channel::from_fd(fd)));
             }
-            ToWorker::Gone(_) => self.heir.look(),
+            ToWorker::Gone(_) => {
+                self.heir.look();
+                self.keeper.save();
+            }
             ToWorker::Cli(access, fd) => match cli::Access::parse(&access) {
                 Some(access) => {
                     let admin = self.admin.clone();

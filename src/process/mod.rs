@@ -25,6 +25,7 @@ mod privileges;
 mod report;
 mod segments;
 mod start;
+mod state;
 mod version;
 mod worker;
 mod wrapper;

@@ -46,7 +46,7 @@ fn wait(time: Duration) {
 }
 
 /// Whether the process with that id has ended. One that has another name is another process that has got its id since.
-fn is_gone(pid: u32) -> bool {
+pub fn is_gone(pid: u32) -> bool {
     if pid == std::process::id() {
         return false;
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::eventfd::EventFd;
 use nix::unistd::Pid;
 
 use super::args::Args;
@@ -18,6 +19,7 @@ use super::heirs::Heirs;
 use super::inherit::{Held, Inherited};
 use super::load::Ready;
 use super::segments::Heir;
+use super::state::{self, Keeper, Legacy, Restored};
 use super::worker::{self, Arrivals, Load, Start};
 use super::{daemon, limits, messages, privileges, segments, version};
 use crate::acl::PatternLists;
@@ -25,6 +27,7 @@ use crate::cli;
 use crate::config::Tables;
 use crate::proxy::check::{self, Watch};
 use crate::proxy::global::{DescriptorNeeds, ProcessLimits};
+use crate::proxy::live::{Configured, Since};
 use crate::proxy::queue::Queues;
 use crate::proxy::{GlobalConf, Live, Snapshot};
 use crate::runtime::{self, Builder, Config, ThreadHandle};
@@ -207,18 +210,13 @@ fn launch(
     let shared = Shared::with_tables(snapshot, live, queues, facts.limits.maxconn, tables);
     let (builders, cpus) = builders(facts.threads, global);
     let handles: Vec<ThreadHandle> = builders.iter().map(Builder::handle).collect();
-    let report = super::report::ProcessReport::new(shared.clone(), handles.clone());
-    let watch = Arc::new(Watch::new(
-        shared.snapshot.clone(),
-        shared.live.clone(),
-        shared.queues.clone(),
-        Box::new(report),
-    ));
-    check::prepare(&watch);
+    let watch = watch_over(&shared, &handles);
+    let carried = Carried::restore(&shared, &watch, facts, inherited)?;
     let heirs = inherited.exposes.then(Heirs::new).transpose();
     let (heirs, sessions) = heirs.map_err(|e| one(format!("startup : no channel: {e}")))?.unzip();
-    let context = admin_context(&shared, watch, handles.clone(), sockets, facts);
+    let context = admin_context(&shared, &watch, &carried, &handles, sockets, facts);
     let context = Arc::new(cli::Context { heirs: sessions, ..context });
+    let keeper = carried.keeper(watch, inherited);
     let dealers = Arc::new(AtomicUsize::new(sockets.dealers()));
     let loads: Arc<[Load]> = (0..facts.threads).map(|_| Load::default()).collect();
     // No thread ends before there is something that takes connections over.
@@ -243,6 +241,7 @@ fn launch(
     let receivers = predecessor.map(|(channel, arrivals)| Receivers::take_all(channel, &shared, arrivals));
     let control = Control {
         heir: Heir::new(shared.stick.clone()),
+        keeper,
         shared,
         handles,
         joins,
@@ -257,6 +256,15 @@ fn launch(
         heirs,
     };
     Ok((control, prepared))
+}
+
+/// Who hears of changes of servers.
+fn watch_over(shared: &Arc<Shared>, handles: &[ThreadHandle]) -> Arc<Watch> {
+    let report = super::report::ProcessReport::new(shared.clone(), handles.to_vec());
+    let (snapshot, live, queues) = (shared.snapshot.clone(), shared.live.clone(), shared.queues.clone());
+    let watch = Arc::new(Watch::new(snapshot, live, queues, Box::new(report)));
+    check::prepare(&watch);
+    watch
 }
 
 fn spawn(
@@ -281,20 +289,59 @@ fn host_name() -> String {
     nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Live state that was carried over from the process before this one, and what it takes to carry it on.
+struct Carried {
+    started: Since,
+    conf: Configured,
+    restored: Restored,
+    changed: Arc<EventFd>,
+}
+
+impl Carried {
+    fn restore(
+        shared: &Shared,
+        watch: &Watch,
+        facts: &Facts<'_>,
+        inherited: &mut Inherited,
+    ) -> Result<Carried, Vec<String>> {
+        let global = &facts.global.limits;
+        let conf = Configured {
+            maxconn: u32::try_from(facts.limits.maxconn).unwrap_or(u32::MAX),
+            maxconnrate: global.maxconnrate.unwrap_or(0),
+            maxsessrate: global.maxsessrate.unwrap_or(0),
+        };
+        let started = Since { mono: mono(), wall: wall() };
+        let legacy = Legacy::of(inherited);
+        let restored = legacy.restore(&shared.live, &shared.snapshot, &watch.notes, conf, started);
+        // Rates begin now.
+        shared.live.tick(started.mono.0);
+        let changed = state::notice().map_err(|e| one(format!("startup : eventfd: {e}")))?;
+        Ok(Carried { started, conf, restored, changed })
+    }
+
+    fn keeper(self, watch: Arc<Watch>, inherited: &mut Inherited) -> Keeper {
+        Keeper::new(watch.live.clone(), watch, self.conf, self.restored, self.changed, inherited)
+    }
+}
+
 fn admin_context(
     shared: &Arc<Shared>,
-    watch: Arc<Watch>,
-    threads: Vec<ThreadHandle>,
+    watch: &Arc<Watch>,
+    carried: &Carried,
+    threads: &[ThreadHandle],
     sockets: &Sockets,
     facts: &Facts<'_>,
 ) -> cli::Context {
+    let changed = carried.changed.clone();
     cli::Context {
         snapshot: shared.snapshot.clone(),
         live: shared.live.clone(),
         captures: shared.captures.clone(),
         stick: shared.stick.clone(),
-        watch,
-        threads,
+        watch: watch.clone(),
+        // When its number is full, there is something to read.
+        on_change: Box::new(move || _ = changed.write(1)),
+        threads: threads.to_vec(),
         lists: facts.lists.clone(),
         tables: facts.tables.clone(),
         facts: cli::ProcessFacts {
@@ -303,8 +350,9 @@ fn admin_context(
             pid: std::process::id(),
             threads: facts.threads,
             limits: facts.limits,
-            started: mono(),
-            started_wall: wall(),
+            started: carried.started.mono,
+            since: carried.restored.since.mono,
+            since_wall: carried.restored.since.wall,
             node: facts.global.node.clone().unwrap_or_else(host_name),
             description: facts.global.description.clone(),
             maxconnrate: facts.global.limits.maxconnrate.unwrap_or(0),

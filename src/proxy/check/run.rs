@@ -52,6 +52,16 @@ pub fn start(watch: &Arc<Watch>, thread: usize, threads: usize) {
         let checker = Checker::new(watch.clone(), srv.id, rules, global.spread_checks, global.node.clone());
         runtime::spawn(checker.run(delay));
     }
+    // The weight of one that was just coming up when this process took over climbs on.
+    for (_, srv) in all().enumerate().filter(|(n, _)| n % threads == thread) {
+        let state = watch.live.server(srv.id);
+        if let Some(duration) = srv.slowstart.filter(|_| state.status() == ServerStatus::Starting) {
+            let spent = runtime::now().since(Mono(state.changed_ns.load(Relaxed)));
+            let done = spent.as_nanos() * u128::from(RAMP_STEPS) / duration.as_nanos().max(1);
+            let done = u32::try_from(done).unwrap_or(RAMP_STEPS).min(RAMP_STEPS);
+            runtime::spawn(climb(watch.clone(), srv.id, duration, done));
+        }
+    }
     for (n, srv) in agents.iter().enumerate().filter(|(n, _)| n % threads == thread) {
         let delay = srv.check.inter().mul_f64(n as f64 / agents.len() as f64);
         runtime::spawn(super::agent_run::run(watch.clone(), srv.id, delay));
@@ -352,7 +362,7 @@ pub(super) fn come_up_or_go(watch: &Arc<Watch>, id: ServerId, change: Change, re
     let ramp = watch.snapshot.server(id).slowstart.filter(|_| change == Change::Up);
     if let Some(duration) = ramp {
         set_ramp(watch, id, 1);
-        runtime::spawn(climb(watch.clone(), id, duration));
+        runtime::spawn(climb(watch.clone(), id, duration, 0));
     }
     watch.change(id, change, ramp.is_some(), reason, runtime::now());
 }
@@ -365,10 +375,10 @@ fn set_ramp(watch: &Watch, id: ServerId, percent: u32) {
     watch.queues.server_changed(px, srv.index);
 }
 
-/// `slowstart`: the weight climbs in steps; it ends when the server goes down.
-async fn climb(watch: Arc<Watch>, id: ServerId, duration: Duration) {
+/// `slowstart`: the weight climbs in steps, of which some are `done`; it ends when the server goes down.
+async fn climb(watch: Arc<Watch>, id: ServerId, duration: Duration, done: u32) {
     let step = duration / RAMP_STEPS;
-    for n in 1..=RAMP_STEPS {
+    for n in done + 1..=RAMP_STEPS {
         runtime::sleep(step).await;
         if watch.live.server(id).status() != ServerStatus::Starting {
             return set_ramp(&watch, id, 100);

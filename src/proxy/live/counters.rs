@@ -62,6 +62,17 @@ impl Mean {
         self.max.raise_to(v);
     }
 
+    /// What another process had, as [`Mean::parts`] gives it; for a thread that has not begun.
+    pub fn preload(&self, (sum, count, max): (u64, u64, u64)) {
+        let count = count.min(Self::WINDOW);
+        self.count.set(count);
+        self.sum.set(sum.min(count * Self::VALUE_MAX));
+        self.max.set(max);
+    }
+
+    /// Values above this, a month in milliseconds, are not believed of others.
+    const VALUE_MAX: u64 = 31 * 86_400_000;
+
     /// Sum and number of the values in the window, and the maximum.
     pub fn parts(&self) -> (u64, u64, u64) {
         (self.sum.get(), self.count.get(), self.max.get())
@@ -112,6 +123,21 @@ macro_rules! counters {
         }
 
         impl $totals {
+            /// Names of the values in the order of [`Self::values`].
+            pub const NAMES: &[&str] = &[
+                $(stringify!($field),)*
+                $(
+                    concat!(stringify!($mean), "_sum"),
+                    concat!(stringify!($mean), "_count"),
+                    concat!(stringify!($mean), "_max"),
+                )*
+            ];
+
+            /// All, in the order of the names.
+            pub fn values(&self) -> Vec<u64> {
+                vec![$(self.$field,)* $(self.$mean.sum, self.$mean.count, self.$mean.max,)*]
+            }
+
             /// Sum the blocks of several threads.
             pub fn sum<'a>(blocks: impl Iterator<Item = &'a $name>) -> $totals {
                 let mut t = $totals::default();
@@ -124,6 +150,23 @@ macro_rules! counters {
         }
 
         impl $name {
+            /// Add what `value` gives for each name, to the counts; not to the means. Only by the owning thread.
+            #[allow(unused_variables)] // Not every block has means.
+            pub fn add_counts(&self, value: impl Fn(&str) -> u64) {
+                $(self.$field.add(value(stringify!($field)));)*
+                $(self.$mean.max.raise_to(value(concat!(stringify!($mean), "_max")));)*
+            }
+
+            /// Begin with this thread's part of the means of another process. Before the thread begins.
+            #[allow(unused_variables)]
+            pub fn preload_means(&self, threads: u64, value: impl Fn(&str) -> u64) {
+                $(self.$mean.preload((
+                    value(concat!(stringify!($mean), "_sum")) / threads,
+                    value(concat!(stringify!($mean), "_count")) / threads,
+                    value(concat!(stringify!($mean), "_max")),
+                ));)*
+            }
+
             /// Back to zero (`clear counters all`). Only by the owning thread.
             pub fn clear(&self) {
                 $(self.$field.set(0);)*

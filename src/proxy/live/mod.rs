@@ -6,12 +6,15 @@
 //! [`Live::tick`] once a second derives them from the counters.
 
 mod address;
+mod carry;
 mod change;
 mod control;
 mod counters;
+pub mod image;
 mod state;
 
 pub use address::LiveAddr;
+pub use carry::{Configured, Since};
 pub use change::Changed;
 pub use control::CheckControl;
 pub use counters::{
@@ -42,6 +45,8 @@ pub struct Live {
     pub listeners: Box<[ListenerState]>,
     /// One block per thread.
     pub threads: Box<[ThreadCounters]>,
+    /// What processes before this one counted. Written by the control thread only.
+    pub past: ThreadCounters,
 }
 
 /// The counters that one thread writes.
@@ -58,6 +63,18 @@ pub struct ThreadCounters {
     pub listeners: Box<[ListenerCounters]>,
 }
 
+impl ThreadCounters {
+    fn new(snapshot: &Snapshot) -> ThreadCounters {
+        ThreadCounters {
+            process: ProcessCounters::default(),
+            servers: make(snapshot.servers.len()),
+            backends: make(snapshot.proxies.len()),
+            frontends: make(snapshot.proxies.len()),
+            listeners: make(snapshot.listeners.len()),
+        }
+    }
+}
+
 impl Live {
     /// Records for `snapshot` and `threads` threads, in the state of a fresh start: servers up (down when they
     /// have no address), `disabled` ones in maintenance, weights as configured.
@@ -69,15 +86,8 @@ impl Live {
             backends: make(n),
             frontends: make(n),
             listeners: make(snapshot.listeners.len()),
-            threads: (0..threads.max(1))
-                .map(|_| ThreadCounters {
-                    process: ProcessCounters::default(),
-                    servers: make(snapshot.servers.len()),
-                    backends: make(n),
-                    frontends: make(n),
-                    listeners: make(snapshot.listeners.len()),
-                })
-                .collect(),
+            threads: (0..threads.max(1)).map(|_| ThreadCounters::new(snapshot)).collect(),
+            past: ThreadCounters::new(snapshot),
         };
         for px in &snapshot.proxies {
             let unpublished = px.backend.as_ref().is_some_and(|b| b.unpublished);
@@ -124,24 +134,29 @@ impl Live {
         &self.threads[index]
     }
 
+    /// The counters of every thread, and of the processes before this one.
+    fn blocks(&self) -> impl Iterator<Item = &ThreadCounters> {
+        self.threads.iter().chain([&self.past])
+    }
+
     /// A server's counters, summed.
     pub fn server_totals(&self, id: ServerId) -> ServerTotals {
-        ServerTotals::sum(self.threads.iter().map(|t| &t.servers[id.index()]))
+        ServerTotals::sum(self.blocks().map(|t| &t.servers[id.index()]))
     }
 
     /// A server side's counters, summed.
     pub fn backend_totals(&self, id: ProxyId) -> BackendTotals {
-        BackendTotals::sum(self.threads.iter().map(|t| &t.backends[id.index()]))
+        BackendTotals::sum(self.blocks().map(|t| &t.backends[id.index()]))
     }
 
     /// A client side's counters, summed.
     pub fn frontend_totals(&self, id: ProxyId) -> FrontendTotals {
-        FrontendTotals::sum(self.threads.iter().map(|t| &t.frontends[id.index()]))
+        FrontendTotals::sum(self.blocks().map(|t| &t.frontends[id.index()]))
     }
 
     /// A listener's counters, summed.
     pub fn listener_totals(&self, id: ListenerId) -> ListenerTotals {
-        ListenerTotals::sum(self.threads.iter().map(|t| &t.listeners[id.index()]))
+        ListenerTotals::sum(self.blocks().map(|t| &t.listeners[id.index()]))
     }
 
     /// A second has passed: bring every rate up to date. One thread calls it.
@@ -151,25 +166,25 @@ impl Live {
         self.process.session_rate.tick(t.sessions, now_ns);
         self.process.request_rate.tick(t.requests, now_ns);
         for (i, state) in self.frontends.iter().enumerate() {
-            let t = FrontendTotals::sum(self.threads.iter().map(|t| &t.frontends[i]));
+            let t = FrontendTotals::sum(self.blocks().map(|t| &t.frontends[i]));
             state.connection_rate.tick(t.connections, now_ns);
             state.session_rate.tick(t.sessions, now_ns);
             state.request_rate.tick(t.requests, now_ns);
         }
         for (i, state) in self.backends.iter().enumerate() {
-            let t = BackendTotals::sum(self.threads.iter().map(|t| &t.backends[i]));
+            let t = BackendTotals::sum(self.blocks().map(|t| &t.backends[i]));
             state.session_rate.tick(t.sessions, now_ns);
             state.request_rate.tick(t.requests, now_ns);
         }
         for (i, state) in self.servers.iter().enumerate() {
-            let t = ServerTotals::sum(self.threads.iter().map(|t| &t.servers[i]));
+            let t = ServerTotals::sum(self.blocks().map(|t| &t.servers[i]));
             state.session_rate.tick(t.sessions, now_ns);
         }
     }
 
     /// The process's counters, summed.
     pub fn process_totals(&self) -> ProcessTotals {
-        ProcessTotals::sum(self.threads.iter().map(|t| &t.process))
+        ProcessTotals::sum(self.blocks().map(|t| &t.process))
     }
 }
 

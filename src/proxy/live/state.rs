@@ -55,6 +55,11 @@ impl Gauge {
         self.max.store(self.cur.load(Relaxed), Relaxed);
     }
 
+    /// There were that many before.
+    pub(super) fn raise_max(&self, max: u32) {
+        self.max.fetch_max(max, Relaxed);
+    }
+
     fn note(&self, cur: u32) {
         if cur > self.max.load(Relaxed) {
             self.max.fetch_max(cur, Relaxed);
@@ -91,6 +96,16 @@ impl Rate {
         fresh.saturating_add(old)
     }
 
+    /// The counter jumps by `n`: those events were not now.
+    pub(super) fn skip(&self, n: u64) {
+        self.base.fetch_add(n, Relaxed);
+    }
+
+    /// It was that high before.
+    pub(super) fn raise_max(&self, max: u32) {
+        self.max.fetch_max(max, Relaxed);
+    }
+
     /// The greatest rate of a whole second.
     pub fn max(&self) -> u32 {
         self.max.load(Relaxed)
@@ -117,7 +132,7 @@ pub enum ServerStatus {
 }
 
 impl ServerStatus {
-    fn from_u8(v: u8) -> ServerStatus {
+    pub(super) fn from_u8(v: u8) -> ServerStatus {
         match v {
             1 => ServerStatus::Starting,
             2 => ServerStatus::Running,
@@ -404,6 +419,11 @@ impl Limit {
     pub fn get(&self, configured: u32) -> u32 {
         // One more than what was set: 0 is "never set".
         self.0.load(Relaxed).checked_sub(1).map_or(configured, |n| n as u32)
+    }
+
+    /// What it was changed to, plus 1; 0: never.
+    pub(super) fn raw(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 
     /// Change it.
