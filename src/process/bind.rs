@@ -27,8 +27,8 @@ pub struct Bound {
     pub id: ListenerId,
     /// The socket.
     pub fd: OwnedFd,
-    /// The thread that accepts deals the connections out.
-    pub dealt: bool,
+    /// The thread that accepts deals the connections out, among these threads. Otherwise they are its own.
+    pub dealt: Option<Arc<[usize]>>,
     /// What becomes of it when this process stops.
     pub fate: Arc<Fate>,
 }
@@ -126,10 +126,12 @@ impl Sockets {
         for mut line in self.lines {
             let count = line.sockets.len();
             let dealt: Vec<bool> = (0..count).map(|n| line.is_dealt(n)).collect();
+            let among: Arc<[usize]> = line.threads.as_slice().into();
             for (n, socket) in line.sockets.drain(..).enumerate() {
                 let (fd, fate) = listen(&line.addr, socket)?;
                 let thread = line.threads[n % line.threads.len()];
-                out.threads[thread].push(Bound { id: line.id, fd, dealt: dealt[n], fate });
+                let dealt = dealt[n].then(|| among.clone());
+                out.threads[thread].push(Bound { id: line.id, fd, dealt, fate });
             }
         }
         for (conf, socket) in self.admin {

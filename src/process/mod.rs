@@ -125,6 +125,12 @@ fn inherited(args: &Args) -> Result<Inherited, String> {
         return Ok(Inherited::default());
     }
     let mut inherited = Inherited::of_master()?;
+    if inherited.link.is_none() {
+        // Socket activation. With a master, it is the master that gets them.
+        for (n, (name, fd)) in master::notify::passed().into_iter().enumerate() {
+            inherited.fds.insert(keys::key(&["socket", &name, &n.to_string()]), fd);
+        }
+    }
     if let Some(path) = &args.inherit {
         inherited.add(heirs::inherit(path)?);
     }

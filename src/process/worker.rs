@@ -101,10 +101,10 @@ impl Local {
         self.loads[runtime::thread_index()].0.load(Relaxed)
     }
 
-    /// The thread with the fewest connections; this one unless another has less to do, so that clients who come
-    /// one after the other find the server connections that they left.
-    fn least_loaded(&self) -> usize {
-        least_loaded(&self.loads, runtime::thread_index())
+    /// The one with the fewest connections among some threads; this one unless another has less to do, so that clients
+    /// who come one after the other find the server connections that they left.
+    fn least_loaded(&self, among: &[usize]) -> usize {
+        least_loaded(&self.loads, among.iter().copied(), runtime::thread_index())
     }
 
     fn stop(&self) {
@@ -114,9 +114,9 @@ impl Local {
     }
 }
 
-fn least_loaded(loads: &[Load], preferred: usize) -> usize {
+fn least_loaded(loads: &[Load], among: impl Iterator<Item = usize>, preferred: usize) -> usize {
     let load = |i: usize| loads[i].0.load(Relaxed);
-    (0..loads.len()).fold(preferred, |best, i| if load(i) < load(best) { i } else { best })
+    among.fold(preferred, |best, i| if load(i) < load(best) { i } else { best })
 }
 
 /// The way for connections of a predecessor to the threads. No thread ends as long as this lives.
@@ -148,7 +148,7 @@ impl Arrivals {
 
     /// Gives a connection to the thread that has the fewest.
     pub fn post(&self, arrival: Arrival) {
-        let thread = least_loaded(&self.loads, 0);
+        let thread = least_loaded(&self.loads, 0..self.loads.len(), 0);
         self.loads[thread].0.fetch_add(1, Relaxed);
         self.threads[thread].post(Box::new(move || with_local(move |local| go_on(local, arrival))));
     }
@@ -362,7 +362,7 @@ enum Event {
 async fn listen(local: Rc<Local>, bound: Bound) {
     match Listener::from_fd(bound.fd) {
         Ok(listener) => {
-            accept_loop(&local, &listener, bound.id, bound.dealt).await;
+            accept_loop(&local, &listener, bound.id, bound.dealt.as_deref()).await;
             if local.stopping.get() && bound.fate.is_alone() {
                 empty(&local, &listener, bound.id).await;
             } else {
@@ -371,7 +371,7 @@ async fn listen(local: Rc<Local>, bound: Bound) {
         }
         Err(error) => super::messages::alert(&format!("listening socket: {error}")),
     }
-    if bound.dealt {
+    if bound.dealt.is_some() {
         local.dealers.fetch_sub(1, SeqCst);
         for thread in &local.threads {
             thread.post(Box::new(|| with_local(|local| local.changed.notify_all())));
@@ -381,7 +381,7 @@ async fn listen(local: Rc<Local>, bound: Bound) {
     local.changed.notify_all();
 }
 
-async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: bool) {
+async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: Option<&[usize]>) {
     loop {
         if local.stopping.get() {
             return;
@@ -412,7 +412,7 @@ async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dea
                 if room(local, id) == 0 {
                     wait_for_room(local, listener, id).await;
                 }
-                let thread = if dealt { local.least_loaded() } else { runtime::thread_index() };
+                let thread = dealt.map_or_else(runtime::thread_index, |among| local.least_loaded(among));
                 hand_over(local, thread, id, socket, peer);
             }
         }

@@ -212,3 +212,49 @@ fn an_admin_port_changes_hands_without_the_admin_socket() {
     drop(slow);
     until("the old one ends", || !runs(old));
 }
+
+#[test]
+fn tables_come_along() {
+    let (dir, port) = (Dir::new(), free_port());
+    let admin = dir.path("admin.sock");
+    let make = |name: &str, threads| {
+        let config = config(&dir, name, threads, &admin, &format!(" bind 127.0.0.1:{port}"));
+        let text = fs::read_to_string(&config).expect("just written");
+        dir.file(name, &format!("{text}backend seen\n stick-table type string len 20 size 1k store gpc0\n"))
+    };
+    let mut daemon = Daemon::start(&dir, &make("one", 2));
+    let say = |line: &str| ask(UnixStream::connect(&admin).expect("it listens"), line);
+    assert_eq!(say("set table seen key me data.gpc0 7").trim(), "");
+    for (name, threads) in [("two", 3), ("three", 1)] {
+        daemon.replace(&make(name, threads), &["-x", &admin]);
+        let table = say("show table seen");
+        assert!(table.contains("key=me") && table.contains("gpc0=7"), "{table}");
+    }
+}
+
+#[test]
+fn systemds_sockets_are_used_without_a_master_too() {
+    let (dir, listener) = (Dir::new(), std::net::TcpListener::bind("127.0.0.1:0").expect("loopback"));
+    let port = listener.local_addr().expect("bound").port();
+    let config = dir.file("a.cfg", &answering(" nbthread 3", &format!(" bind 127.0.0.1:{port}"), "a"));
+    let listener = std::os::fd::OwnedFd::from(listener);
+    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
+    // Clients that came before it was started, and while it is not there, wait.
+    let client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut waiting = Some(client);
+    for _ in 0..2 {
+        let mut command = Command::new("/bin/bash");
+        let line = format!("exec 3<&{number}; LISTEN_PID=$$ LISTEN_FDS=1 exec {HARING} -db -f {config}");
+        command.args(["-c", &line]);
+        let mut process = Process::spawn(&mut command, &dir, |_| {
+            haring::sys::process::close_on_exec(&listener, false).expect("it is open");
+        });
+        assert_eq!(exchange(waiting.take().expect("one")).expect("served"), "a");
+        for _ in 0..20 {
+            assert_eq!(get(port).expect("served"), "a");
+        }
+        kill(Pid::from_raw(process.pid()), Signal::SIGUSR1).expect("it runs");
+        assert_eq!(process.ended().code(), Some(0));
+        waiting = Some(TcpStream::connect(("127.0.0.1", port)).expect("it still listens"));
+    }
+}
