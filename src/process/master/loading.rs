@@ -136,7 +136,7 @@ impl Master {
 
     fn keep(&mut self, key: String, fd: OwnedFd) {
         if !self.store.keep(key, fd, &self.notify) {
-            messages::warning("there are too many descriptors to hold: the next worker will not get all");
+            messages::warning("not every descriptor can be held: the next worker will not get all");
         }
     }
 

@@ -5,9 +5,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::notify::Notify;
 use super::state::Record;
+use super::worker;
 
 /// Descriptors that are held at most; far more than any configuration needs.
 const HELD_MAX: usize = 65_536;
+
+/// Bytes of a key at most: systemd takes no more.
+const KEY_MAX: usize = 255;
 
 /// The store.
 #[derive(Debug, Default)]
@@ -21,8 +25,12 @@ impl Store {
         self.held.insert(key, fd);
     }
 
-    /// Hold this, in place of what has that key, here and at the service manager. False: there is too much already.
+    /// Hold this, in place of what has that key, here and at the service manager. False: there is too much already, or it
+    /// is no key that a worker may use.
     pub fn keep(&mut self, key: String, fd: OwnedFd, notify: &Notify) -> bool {
+        if !is_allowed(&key) {
+            return false;
+        }
         if self.held.len() >= HELD_MAX && !self.held.contains_key(&key) {
             return false;
         }
@@ -62,6 +70,13 @@ impl Store {
     }
 }
 
+/// Workers run without rights, and may have been taken over by a stranger: a key must not say more to the service manager
+/// than a name (which is a line of a message there), and must not pretend to be a worker's channel.
+fn is_allowed(key: &str) -> bool {
+    let fits = (1..=KEY_MAX).contains(&key.len());
+    fits && key.bytes().all(|b| b.is_ascii_graphic() && b != b':') && worker::of_key(key).is_none()
+}
+
 /// Two descriptors of one socket or memory file. Two sockets never have the same inode; two files that are mapped may
 /// be opened twice, which makes no difference here.
 fn is_same(a: &OwnedFd, b: &OwnedFd) -> bool {
@@ -77,6 +92,19 @@ mod tests {
 
     fn socket() -> OwnedFd {
         std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback").into()
+    }
+
+    #[test]
+    fn keys_are_names_and_nothing_else() {
+        for good in ["state", "listener/127.0.0.1%3A80/0", "table/a", "worker/x"] {
+            assert!(is_allowed(good), "{good}");
+        }
+        let long = "x".repeat(256);
+        for bad in ["", "a b", "a\nMAINPID=1", "a:b", "worker/12", "leaving/12", "é", &long] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+        let (mut store, notify) = (Store::default(), Notify::default());
+        assert!(!store.keep("worker/12".into(), socket(), &notify) && store.count() == 0);
     }
 
     #[test]
