@@ -3,125 +3,24 @@
 #![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
 
 use std::io::Read;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[path = "systemd/machine.rs"]
 mod machine;
 #[path = "systemd/origin.rs"]
 mod origin;
 #[allow(dead_code)]
+#[path = "systemd/service.rs"]
+mod service;
+#[allow(dead_code)]
 #[path = "e2e/support.rs"]
 mod support;
 #[path = "systemd/traffic.rs"]
 mod traffic;
 
-use machine::Machine;
-use support::{Client, Dir, free_port};
+use service::{CLASSIC, Service, UNIT};
+use support::Client;
 use traffic::{Tally, Traffic, Wrk, wrk};
-
-const UNIT: &str = "haring.service";
-const CLASSIC: &str = "haring-classic.service";
-
-/// The service in a machine of its own, and its port.
-struct Service {
-    machine: Machine,
-    port: u16,
-}
-
-impl Service {
-    fn start() -> Service {
-        let service = Service::installed();
-        service.machine.done(&["systemctl", "start", UNIT]);
-        service
-    }
-
-    fn installed() -> Service {
-        let (origin, _) = origin::start();
-        let port = free_port();
-        let dir = Dir::new();
-        dir.file("haring.cfg", &config(port, origin));
-        let files = [
-            (env!("CARGO_BIN_EXE_haring"), "haring"),
-            (env!("CARGO_BIN_EXE_haring-systemd-wrapper"), "haring-systemd-wrapper"),
-        ];
-        for (from, name) in files {
-            std::fs::copy(from, dir.0.join(name)).expect("the program can be copied");
-        }
-        for name in [UNIT, CLASSIC] {
-            let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name);
-            std::fs::copy(unit, dir.0.join(name)).expect("the unit can be copied");
-        }
-        let machine = Machine::boot(
-            dir,
-            "install -m 755 /mnt/source/haring /mnt/source/haring-systemd-wrapper /usr/sbin/\n\
-             mkdir -p /etc/haring\n\
-             cp /mnt/source/haring.cfg /etc/haring/\n\
-             cp /mnt/source/*.service /etc/systemd/system/\n",
-        );
-        Service { machine, port }
-    }
-
-    fn main(&self) -> i32 {
-        self.machine.property(UNIT, "MainPID").parse().unwrap_or(0)
-    }
-
-    fn active(&self) -> bool {
-        self.machine.property(UNIT, "ActiveState") == "active"
-    }
-
-    fn processes(&self) -> Vec<(i32, String)> {
-        self.machine.processes(UNIT)
-    }
-
-    /// The processes that serve.
-    fn workers(&self) -> Vec<i32> {
-        let main = self.main();
-        self.processes().into_iter().map(|p| p.0).filter(|p| *p != main).collect()
-    }
-
-    /// Waits for something.
-    fn wait(&self, what: &str, ready: impl Fn(&Service) -> bool) {
-        let until = Instant::now() + support::PATIENCE;
-        while !ready(self) {
-            assert!(Instant::now() < until, "no {what}: {:?}\n{}", self.processes(), self.machine.journal());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Soon, one worker is left.
-    fn settled(&self) -> bool {
-        let until = Instant::now() + support::PATIENCE;
-        while self.workers().len() != 1 {
-            if Instant::now() > until {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        true
-    }
-
-    /// Resident memory of the worker, in kB.
-    fn memory(&self) -> u64 {
-        let status = self.machine.done(&["cat", &format!("/proc/{}/status", self.workers()[0])]);
-        let line = status.lines().find(|l| l.starts_with("RssAnon")).expect("a number");
-        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
-    }
-}
-
-fn config(port: u16, origin: u16) -> String {
-    format!(
-        "global\n    nbthread 2\n    user nobody\n    group nogroup\n    stats socket /run/haring.sock mode 600 level admin\n\
-         defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n    \
-         timeout tunnel 1h\n    option http-no-delay\n\
-         frontend fe\n    bind 127.0.0.1:{port}\n    http-request track-sc0 src table seen\n    \
-         http-response set-header worker %pid\n    default_backend be\n\
-         backend be\n    server s 127.0.0.1:{origin}\n\
-         backend others\n    server a 127.0.0.1:{origin} weight 10\n    server b 127.0.0.1:{origin} weight 10\n    \
-         server c 127.0.0.1:{origin}\n    server d 127.0.0.1:{origin}\n\
-         backend seen\n    stick-table type ip size 2m expire 1h store gpc0,gpt0,http_req_cnt\n"
-    )
-}
 
 /// Does something to the service while everything runs through it. Gives what failed.
 fn during(service: &Service, traffic: &Traffic, act: impl FnOnce(&Service)) -> (Tally, Wrk, Wrk) {
