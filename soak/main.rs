@@ -18,6 +18,7 @@ mod service;
 #[allow(dead_code)]
 #[path = "../tests/e2e/support.rs"]
 mod support;
+#[allow(dead_code)]
 #[path = "../tests/systemd/traffic.rs"]
 mod traffic;
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::disallowed_methods)] // These tests wait for real processes in real time.
 
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[path = "systemd/machine.rs"]
 mod machine;
@@ -12,6 +13,8 @@ mod origin;
 #[allow(dead_code)]
 #[path = "systemd/service.rs"]
 mod service;
+#[path = "systemd/state.rs"]
+mod state;
 #[allow(dead_code)]
 #[path = "e2e/support.rs"]
 mod support;
@@ -19,6 +22,7 @@ mod support;
 mod traffic;
 
 use service::{CLASSIC, Service, UNIT};
+use state::Admin;
 use support::Client;
 use traffic::{Tally, Traffic, Wrk, wrk};
 
@@ -183,4 +187,97 @@ fn the_classic_unit_keeps_its_clients() {
     }
     act("stop");
     service.wait("nobody", |s| s.machine.processes(CLASSIC).is_empty());
+}
+
+/// What must be the same before and after.
+fn knowledge(admin: &Admin) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let stays = ["weight", "status", "stot", "bin", "bout", "hrsp_2xx", "req_tot", "rate_max", "act", "bck"];
+    let statistics = admin.statistics();
+    let kept = statistics.into_iter().map(|(name, columns)| {
+        let values: Vec<String> = stays.iter().map(|s| format!("{s}={}", columns[*s])).collect();
+        (name, values.join(" "))
+    });
+    (admin.entries("seen"), kept.collect())
+}
+
+/// From the moment that `act` gives until a worker other than `old` answers a new connection.
+fn first_accept(service: &Service, act: impl FnOnce() -> Instant) -> Duration {
+    let worker = || traffic::header(service.port, "worker").unwrap_or_default();
+    let old = worker();
+    let since = act();
+    loop {
+        let now = worker();
+        if now != old && !now.is_empty() {
+            return since.elapsed();
+        }
+        assert!(since.elapsed() < support::PATIENCE, "no new worker: {:?}", service.processes());
+    }
+}
+
+#[test]
+fn what_it_knows_survives() {
+    let entries = std::env::var("HARING_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    let service = Service::start();
+    let admin = Admin::new(service.machine.init, "/run/haring.sock");
+    admin.fill("seen", entries);
+    admin.ask("set weight others/a 3;set server others/b state drain;set server others/c state maint");
+    admin.ask("set server others/d addr 127.0.0.9 port 9;set maxconn frontend fe 1234");
+    let (keep, close) = wrk(service.port, 1);
+    assert_eq!(keep.join().expect("wrk ends").failures() + close.join().expect("wrk ends").failures(), 0);
+    // The state of each second is kept.
+    std::thread::sleep(Duration::from_millis(1500));
+    let started = Instant::now();
+    let uptime = |admin: &Admin| admin.info("Uptime_sec").parse::<u64>().expect("seconds");
+    let up = uptime(&admin);
+    let (main, worker) = (|| service.main().to_string(), || service.workers()[0].to_string());
+    let kill = |what: &str, pid: String| {
+        let now = Instant::now();
+        service.machine.done(&["kill", what, &pid]);
+        now
+    };
+    let restart = || {
+        let now = Instant::now();
+        service.machine.done(&["systemctl", "restart", UNIT]);
+        now
+    };
+    let acts: [(&str, &dyn Fn() -> Instant); 4] = [
+        ("reload", &|| kill("-USR2", main())),
+        ("restart", &restart),
+        ("a killed worker", &|| kill("-KILL", worker())),
+        ("a killed master", &|| kill("-KILL", main())),
+    ];
+    for (what, act) in acts {
+        let before = knowledge(&admin);
+        assert_eq!(before.0.len(), entries as usize + 1, "{what}");
+        let took = first_accept(&service, act);
+        assert!(service.settled(), "{what}: {:?}", service.processes());
+        eprintln!("{what}: the new worker answered after {took:?}");
+        let after = knowledge(&admin);
+        let mut differ = before.0.iter().filter(|(k, v)| after.0.get(*k) != Some(v) && *k != "127.0.0.1");
+        assert_eq!(differ.next(), None, "{what}: in the table");
+        assert_eq!(before.0.len(), after.0.len(), "{what}");
+        for name in ["others/a", "others/b", "others/c", "others/d"] {
+            assert_eq!(before.1[name], after.1[name], "{what}: {name}");
+        }
+        let address = admin.ask("show servers state others");
+        assert!(address.contains("127.0.0.9"), "{what}: {address}");
+        assert_eq!(admin.statistics()["fe/FRONTEND"]["slim"], "1234", "{what}");
+        // Requests were counted on, not from nothing.
+        let count =
+            |k: &(BTreeMap<String, String>, BTreeMap<String, String>)| number(&k.1["fe/FRONTEND"], "req_tot");
+        assert!(
+            count(&after) >= count(&before),
+            "{what}: {} {}",
+            before.1["fe/FRONTEND"],
+            after.1["fe/FRONTEND"]
+        );
+        let passed = started.elapsed().as_secs();
+        assert!((up + passed).abs_diff(uptime(&admin)) <= 2, "{what}: {up} + {passed}, {}", uptime(&admin));
+    }
+}
+
+/// The number of a name in `name=number …`.
+fn number(text: &str, name: &str) -> u64 {
+    let value = text.split(' ').find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }

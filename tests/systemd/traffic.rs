@@ -368,3 +368,16 @@ pub fn wrk(port: u16, seconds: u32) -> (JoinHandle<Wrk>, JoinHandle<Wrk>) {
     };
     (run(false, url.clone()), run(true, url))
 }
+
+/// A header of the answer to a request on a connection of its own.
+pub fn header(port: u16, name: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").ok()?;
+    let (head, _) = head(&mut stream).ok()?;
+    let line = |l: &str| {
+        let (n, value) = l.split_once(": ")?;
+        n.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    };
+    head.lines().find_map(line)
+}
