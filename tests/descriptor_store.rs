@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +86,7 @@ impl Manager {
         let log = log.expect("a file");
         let mut command = Command::new("bash");
         command.args(["-c", &script, "bash", HARING, "-Ws", "-f"]).arg(self.dir.0.join("haring.cfg"));
+        command.arg("-S").arg(self.dir.0.join("master.sock"));
         command.env("LISTEN_FDS", numbers.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
         command
             .env("NOTIFY_SOCKET", self.dir.0.join("notify"))
@@ -278,4 +279,44 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     service.signal(Signal::SIGINT);
     assert_eq!(service.ended().code(), Some(130), "{}", manager.log());
     assert!(!runs(worker));
+}
+
+#[test]
+fn the_admin_socket_of_the_master_is_kept() {
+    let manager = Manager::new();
+    let path = manager.dir.0.join("master.sock");
+    let ask = || {
+        let mut stream = UnixStream::connect(&path).expect("it is open");
+        stream.set_read_timeout(Some(support::PATIENCE)).expect("valid");
+        stream.write_all(b"show cli level\n").expect("sent");
+        stream.shutdown(std::net::Shutdown::Write).expect("open");
+        stream
+    };
+    let answer = |mut stream: UnixStream| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text
+    };
+    manager.configure(&says("one"));
+    let mut service = manager.start();
+    manager.wait_for("READY=1");
+    assert_eq!(manager.kept("master-cli/").len(), 1);
+    assert_eq!(answer(ask()), "admin\n\n");
+    service.signal(Signal::SIGKILL);
+    service.ended();
+    // Whoever comes while there is no master has to wait.
+    let early = ask();
+    let mut service = manager.start();
+    assert_eq!(answer(early), "admin\n\n");
+    manager.wait_for("READY=1");
+    // A socket whose file is gone is of no use.
+    std::fs::remove_file(&path).expect("it is there");
+    service.signal(Signal::SIGKILL);
+    service.ended();
+    let mut service = manager.start();
+    manager.wait_for("READY=1");
+    assert_eq!(answer(ask()), "admin\n\n");
+    assert_eq!(manager.kept("master-cli/").len(), 1);
+    service.signal(Signal::SIGINT);
+    service.ended();
 }

@@ -77,12 +77,19 @@ fn run(program: &str, args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Err(why) = master::check(args) {
+        messages::alert(&why);
+        return ExitCode::FAILURE;
+    }
     let ready = match load::load(args) {
         Ok(ready) => ready,
         Err(code) => return code,
     };
     if args.check {
         return checked(args, &ready);
+    }
+    if inherited.link.is_none() && args.master_cli.is_some() {
+        messages::warning("option '-S' has no effect without a master process: see -W and 'master-worker'");
     }
     if inherited.link.is_none() && ready.global.process.master_worker {
         messages::alert(

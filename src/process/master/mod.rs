@@ -77,6 +77,14 @@ pub fn main(args: &Args, kind: Kind) -> ExitCode {
     }
 }
 
+/// What can be known of `-S` without opening anything.
+///
+/// # Errors
+/// One line.
+pub fn check(args: &Args) -> Result<(), String> {
+    args.master_cli.as_deref().map_or(Ok(()), cli::check)
+}
+
 enum Prepared {
     /// This process was started to start another one; its exit code.
     Parent(u8),

@@ -39,7 +39,7 @@ use crate::sys::process::adopt_fd;
 /// Sessions at a time at most.
 const SESSIONS_MAX: usize = 64;
 /// When there are so many, one that has been quiet for so long makes place for a new one.
-const QUIET_MAX: Duration = Duration::from_secs(10);
+const QUIET_MAX: Duration = Duration::from_secs(5);
 
 /// The admin socket.
 #[derive(Debug, Default)]
@@ -63,6 +63,14 @@ pub fn is_key(name: &str) -> bool {
     name.starts_with("master-cli/")
 }
 
+/// The value of `-S` is right, as far as it can be known without opening anything.
+///
+/// # Errors
+/// One line: what is wrong, and what to write instead.
+pub fn check(text: &str) -> Result<(), String> {
+    Spec::parse(text).map(drop)
+}
+
 impl Cli {
     /// What was kept under that key.
     pub fn take_back(&mut self, key: String, fd: OwnedFd) {
@@ -74,7 +82,7 @@ impl Cli {
         let spec = Spec::parse(text)?;
         let key = key_of(&spec);
         let source = match self.kept.remove(&key).filter(|_| spec.is_reachable()) {
-            Some(fd) => spec::listening(fd).map_err(|e| e.to_string())?,
+            Some(fd) => spec.go_on(fd).map_err(|e| e.to_string())?,
             None => {
                 // The manager does not replace by name: it would hold both.
                 notify.forget(&key);

@@ -165,6 +165,17 @@ impl Spec {
         Listener::open(&addr, &opts)
     }
 
+    /// Go on with a descriptor that was opened before.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn go_on(&self, fd: OwnedFd) -> io::Result<Source> {
+        match self.addr {
+            SockAddr::SockPair(_) => Ok(Source::Pair(net::Channel::from_fd(fd))),
+            _ => listening(fd),
+        }
+    }
+
     /// A listening socket that was kept from before can still be reached.
     pub fn is_reachable(&self) -> bool {
         use std::os::unix::ffi::OsStrExt;
@@ -187,7 +198,7 @@ fn own(number: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// The system's.
-pub fn listening(fd: OwnedFd) -> io::Result<Source> {
+fn listening(fd: OwnedFd) -> io::Result<Source> {
     set_nonblock(fd.as_raw_fd(), true)?;
     Ok(Source::Listener(fd))
 }
