@@ -378,6 +378,14 @@ fn too_much_is_refused_and_too_many_make_place() {
         }
     }
     assert!(talk.rest().starts_with("The payload is too long"));
+    // Hundreds of megabytes of payloads are not carried through a reload.
+    let mut large: Vec<_> = (0..20).map(|_| master.connect()).collect();
+    for talk in &mut large {
+        talk.say(&format!("@1 add map #1 <<\n{}", line.repeat(16)));
+    }
+    assert!(master.ask("reload").starts_with("Success=1\n"));
+    assert_eq!(master.ask("@1 show cli level"), "admin\n\n");
+    drop(large);
     // Idle connections are given up for new ones when there are too many and they have been quiet for some time.
     let idle: Vec<_> = (0..64).map(|_| master.connect()).collect();
     let began = Instant::now();
@@ -502,4 +510,31 @@ fn what_is_wrong_with_the_option_is_said_at_the_start() {
     assert!(code == Some(1) && text.contains("did you mean 'level'?"), "{text}");
     let out = start(&["-c", "-q", "-S", "/x,level,admin"]);
     assert_eq!(out, (Some(0), String::new()));
+}
+
+#[test]
+fn a_master_with_many_idle_and_stuck_sessions_sleeps() {
+    let master = Master::start();
+    let mut all: Vec<_> = (0..64).map(|_| master.connect()).collect();
+    // These send and do not read.
+    for talk in &mut all[..8] {
+        talk.say("prompt");
+        talk.until("master> ");
+        talk.say("@@1");
+        talk.stream.set_nonblocking(true).expect("valid");
+        while talk.stream.write(b"help\n".repeat(1000).as_slice()).is_ok() {}
+    }
+    // Long enough to be closed for others.
+    std::thread::sleep(Duration::from_secs(6));
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", master.child.id())).expect("it runs");
+        let fields: Vec<i64> =
+            stat.rsplit(") ").next().expect("a line").split(' ').filter_map(|n| n.parse().ok()).collect();
+        fields[10] + fields[11]
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    let used = ticks() - before;
+    assert!(used < 20, "{used} hundredths of a second");
+    assert_eq!(master.ask("show cli level"), "admin\n\n");
 }

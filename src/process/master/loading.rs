@@ -41,6 +41,7 @@ impl Master {
         messages::notice("reload: executing the program anew");
         // Who has ended by now must not be named to the next image: its number may be another's later.
         self.reap();
+        self.cli.fit();
         let error = execute_anew(self);
         messages::alert(&format!("cannot execute {}: {error}: this one goes on", self.places.own.display()));
         self.start_worker(Why::Reload);

@@ -348,12 +348,12 @@ impl Master {
         let master = Record::new("master").with(loads.reloads).with(self.started_ns);
         let master = master.with(u8::from(ok)).with(log).with(loads.crashes);
         let mut records = vec![master.with(loads.failed).with(u8::from(loads.hard))];
-        self.cli.save(&mut records);
         self.store.save(&mut records);
         records.extend(self.workers.iter().filter_map(Worker::save));
         let current = self.programs.iter().map(|p| (p, false));
         let programs = current.chain(self.leaving_programs.iter().map(|p| (p, true)));
         records.extend(programs.filter(|(p, _)| p.pid > 0).map(|(p, leaving)| p.save(leaving)));
+        self.cli.save(&mut records);
         records
     }
 

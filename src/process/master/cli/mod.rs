@@ -19,9 +19,11 @@ mod show;
 mod spec;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{SockFlag, accept4};
 
@@ -29,7 +31,7 @@ use self::session::{Session, Turn};
 use self::spec::{Source, Spec};
 use super::Ns;
 use super::notify::Notify;
-use super::state::Record;
+use super::state::{self, Record};
 use super::supervisor::Master;
 use crate::process::control::mono;
 use crate::process::keys;
@@ -40,6 +42,10 @@ use crate::sys::process::adopt_fd;
 const SESSIONS_MAX: usize = 64;
 /// When there are so many, one that has been quiet for so long makes place for a new one.
 const QUIET_MAX: Duration = Duration::from_secs(5);
+/// After a connection could not be accepted, the next attempt waits so long.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// What all sessions take at most when they are handed to the next image.
+const SAVED_MAX: usize = 16 << 20;
 
 /// The admin socket.
 #[derive(Debug, Default)]
@@ -51,6 +57,8 @@ pub struct Cli {
     kept: BTreeMap<String, OwnedFd>,
     /// A session could go on at once.
     busy: bool,
+    /// No connection could be accepted: nothing is tried before that time.
+    accept_ns: Ns,
 }
 
 /// The name of a listening socket of this kind, here and at the service manager.
@@ -99,7 +107,9 @@ impl Cli {
     /// What to wait for.
     pub fn interests(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let mut all = Vec::new();
-        let may_accept = self.sessions.len() < SESSIONS_MAX || self.quietest(mono().0).is_some();
+        let now = mono().0;
+        let has_place = self.sessions.len() < SESSIONS_MAX || self.quietest(now).is_some();
+        let may_accept = has_place && now >= self.accept_ns;
         match self.source.as_ref().filter(|_| may_accept) {
             Some(Source::Listener(fd)) => all.push((fd.as_fd(), PollFlags::POLLIN)),
             Some(Source::Pair(channel)) => all.push((channel.as_fd(), PollFlags::POLLIN)),
@@ -115,8 +125,10 @@ impl Cli {
             return Some(0);
         }
         let full = self.sessions.len() >= SESSIONS_MAX;
-        let first = self.sessions.iter().filter(|_| full).map(|s| s.quiet_since).min();
-        first.map(|ns| ns + QUIET_MAX.as_nanos() as Ns)
+        let quiet = self.sessions.iter().filter(|_| full).map(|s| s.quiet_since + QUIET_MAX.as_nanos() as Ns);
+        let now = mono().0;
+        // Whoever is to make place already does so when somebody comes.
+        quiet.chain([self.accept_ns]).filter(|at| *at > now).min()
     }
 
     /// The session that has been quiet longest, if it has been for long.
@@ -128,7 +140,9 @@ impl Cli {
 
     /// Take new connections.
     fn accept(&mut self, now: Ns) {
-        let Some(level) = self.spec.as_ref().map(|spec| spec.level) else { return };
+        let Some(level) = self.spec.as_ref().map(|spec| spec.level).filter(|_| now >= self.accept_ns) else {
+            return;
+        };
         for _ in 0..SESSIONS_MAX {
             if self.sessions.len() >= SESSIONS_MAX {
                 match self.quietest(now) {
@@ -136,25 +150,53 @@ impl Cli {
                     None => return,
                 }
             }
-            let fd = match &self.source {
-                Some(Source::Listener(fd)) => {
-                    let accepted = accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
-                    accepted.ok().and_then(|fd| adopt_fd(fd).ok())
+            match self.next_connection() {
+                Ok(Some(fd)) => self.sessions.push(Session::new(fd, level, now)),
+                Ok(None) => {}
+                Err(Errno::EAGAIN) => return,
+                // Out of descriptors: what waits stays where it is.
+                Err(_) => {
+                    self.accept_ns = now + ACCEPT_AGAIN.as_nanos() as Ns;
+                    return;
                 }
-                Some(Source::Pair(channel)) => match channel.receive() {
-                    Ok(Some(packet)) => packet.fds.into_iter().next(),
-                    Ok(None) => {
-                        messages::warning("the other end of the master's admin socket is closed");
-                        self.source = None;
-                        None
-                    }
-                    Err(_) => None,
-                },
-                None => None,
-            };
-            let Some(fd) = fd else { return };
-            self.sessions.push(Session::new(fd, level, now));
+            }
         }
+    }
+
+    /// The next connection; `None` for one that is gone already.
+    fn next_connection(&mut self) -> nix::Result<Option<OwnedFd>> {
+        match &self.source {
+            Some(Source::Listener(fd)) => {
+                match accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+                    Ok(fd) => Ok(adopt_fd(fd).ok()),
+                    Err(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            Some(Source::Pair(channel)) => match channel.receive() {
+                Ok(Some(packet)) => Ok(packet.fds.into_iter().next()),
+                Ok(None) => {
+                    messages::warning("the other end of the master's admin socket is closed");
+                    self.source = None;
+                    Ok(None)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Errno::EAGAIN),
+                // It is lost.
+                Err(_) => Ok(None),
+            },
+            None => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Make what has to be saved small enough: sessions that hold most end.
+    pub fn fit(&mut self) {
+        let mut room = SAVED_MAX;
+        self.sessions.retain(|session| {
+            let bytes = state::write(&[session.save()]).len();
+            let fits = bytes <= room;
+            room -= if fits { bytes } else { 0 };
+            fits
+        });
     }
 
     /// A reload has ended: tell those that wait for it.

@@ -198,7 +198,8 @@ impl Session {
         }
         match &self.job {
             Job::None => self.out.is_empty() || self.input.is_collecting(),
-            Job::Relay(relay) => relay.wants_input(),
+            // Who does not read gets nothing done: what he sends waits in the kernel.
+            Job::Relay(relay) => relay.wants_input() && self.out.is_empty(),
             Job::Reload { .. } => false,
         }
     }
