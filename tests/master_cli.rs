@@ -522,10 +522,16 @@ fn a_master_with_many_idle_and_stuck_sessions_sleeps() {
         talk.until("master> ");
         talk.say("@@1");
         talk.stream.set_nonblocking(true).expect("valid");
-        while talk.stream.write(b"help\n".repeat(1000).as_slice()).is_ok() {}
+    }
+    // Until nobody takes anything any more.
+    for _ in 0..10 {
+        for talk in &mut all[..8] {
+            while talk.stream.write(b"help\n".repeat(1000).as_slice()).is_ok() {}
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
     // Long enough to be closed for others.
-    std::thread::sleep(Duration::from_secs(6));
+    std::thread::sleep(Duration::from_secs(5));
     let ticks = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", master.child.id())).expect("it runs");
         let fields: Vec<i64> =
