@@ -1,12 +1,14 @@
 //! Clients between two requests, and in the middle of one.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
 use super::pair::{Client, Logs, Worker, config, has_connections, serve};
-use super::support::{Dir, free_port};
+use super::support::{Dir, PATIENCE, free_port, until};
 
 #[test]
 fn idle_clients_see_no_close() {
@@ -147,4 +149,41 @@ fn what_connections_track_is_counted_on() {
     has_connections(&new, 2);
     let table = new.ask("show table web");
     assert!(table.contains("conn_cur=2"), "{table}");
+}
+
+#[test]
+fn clients_of_other_kinds_move_too() {
+    let (dir, port, server) = (Dir::new(), free_port(), serve());
+    let path = dir.path("web.sock");
+    // A TCP frontend that hands HTTP clients to an HTTP backend, and clients on a Unix socket.
+    let text = |name: &str| {
+        let binds = format!("frontend tcp\n mode tcp\n bind 127.0.0.1:{port}\n default_backend web\n");
+        format!(
+            "{binds}{}",
+            config(name, free_port(), server, &format!(" bind {path}")).replace("global", "\nglobal")
+        )
+    };
+    let old = Worker::start(&dir, &dir.file("a.cfg", &text("old")), None);
+    let mut tcp = Client::connect(port);
+    assert_eq!(tcp.get("/before").expect("served"), "/before");
+    let mut unix = UnixStream::connect(&path).expect("it listens");
+    unix.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut ask = |path: &str| {
+        unix.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("open");
+        let mut answer = String::new();
+        while !answer.ends_with(path) {
+            let mut bytes = [0; 500];
+            let n = unix.read(&mut bytes).expect("an answer");
+            assert!(n > 0, "closed after {answer}");
+            answer.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+        answer
+    };
+    assert!(ask("/before").contains("via: old"));
+    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &text("new")));
+    old.ends_well();
+    until("both have moved", || new.info("CurrConns") == 2);
+    assert!(ask("/after").contains("via: new"));
+    assert_eq!(tcp.get("/after").expect("served"), "/after");
+    assert_eq!(new.stat("tcp", "FRONTEND", "scur"), 1);
 }

@@ -82,6 +82,29 @@ fn a_successor_that_is_silent_gets_nothing() {
 }
 
 #[test]
+fn a_successor_that_dies_takes_only_what_it_has() {
+    let (dir, port, server) = (Dir::new(), free_port(), serve());
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server, "")), None);
+    let mut idle = Client::connect(port);
+    assert_eq!(idle.get("/").expect("served"), "/");
+    let mut busy = ask_slowly(port);
+    thread::sleep(Duration::from_millis(50));
+    let (own, theirs) = Channel::pair().expect("a pair");
+    let name = format!("listener http web 127.0.0.1:{port}");
+    own.send(&[b"N", &(name.len() as u16).to_le_bytes()[..], name.as_bytes()].concat(), &[]).expect("sent");
+    own.send(b"A", &[]).expect("sent");
+    old.send(&ToWorker::Successor(1, theirs.into_fd()));
+    own.receive_within(PATIENCE).expect("it says").expect("hello");
+    let moved = own.receive_within(PATIENCE).expect("it says").expect("a client");
+    assert_eq!((moved.bytes[0], moved.fds.len()), (b'w', 1));
+    drop((own, moved));
+    idle.is_closed();
+    assert_eq!(busy.response().expect("answered").1, "/slow");
+    busy.is_closed();
+    old.process_ends();
+}
+
+#[test]
 fn a_predecessor_that_talks_nonsense_does_no_harm() {
     let (dir, port, server) = (Dir::new(), free_port(), serve());
     let (own, theirs) = Channel::pair().expect("a pair");

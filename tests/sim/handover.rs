@@ -244,3 +244,23 @@ proptest! {
         }
     }
 }
+
+/// Says something, and then nothing more: how many seconds later it was closed.
+async fn fall_silent(text: &[u8]) -> u64 {
+    let mut p = Peer::new(connect(PROXY).await.expect("connect"));
+    p.say(text).await;
+    assert!(p.more().await, "an answer");
+    let since = runtime::now();
+    p.rest(Duration::from_secs(90)).await;
+    runtime::now().since(since).as_secs()
+}
+
+#[test]
+fn silence_is_as_long_as_without_a_hand_over() {
+    for (mode, text) in [("http", &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..]), ("tcp", b"x")] {
+        let waits = vec![10_000_000, 15_000_000];
+        generations((mode, 1, Faults::default()), waits, (1, 1), move |_| async move {
+            assert_eq!(fall_silent(text).await, 30, "{mode}");
+        });
+    }
+}
