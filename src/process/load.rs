@@ -13,7 +13,7 @@ use crate::config::{
     self, Diagnostics, Env, LoadOptions, Loaded, Loc, RenderOptions, Section, SectionKind, Severity, Sources,
     Tables,
 };
-use crate::proxy::{self, GlobalConf, Snapshot};
+use crate::proxy::{self, GlobalConf, SavedStates, Snapshot};
 
 /// A configuration that may be started.
 pub struct Ready {
@@ -33,6 +33,8 @@ pub struct Ready {
     pub sources: Sources,
     /// The servers of the built-in demonstration, when that is what runs.
     pub demo: Option<demo::Servers>,
+    /// States of servers, out of the files that the configuration names.
+    pub saved: SavedStates,
 }
 
 /// The environment that the configuration sees: the process's, and what HAProxy adds to it.
@@ -100,7 +102,9 @@ pub fn load(args: &Args) -> Result<Ready, ExitCode> {
         messages::text(&format!("{}\n", config::WARNINGS_FOUND));
     }
     let (lists, tables) = (shared.get(), Arc::new(tables));
-    Ok(Ready { snapshot, global, admin, env, lists, tables, sources, demo })
+    let say = |why: String| messages::warning(&why);
+    let saved = if args.check { SavedStates::default() } else { SavedStates::read(&snapshot, say) };
+    Ok(Ready { snapshot, global, admin, env, lists, tables, sources, demo, saved })
 }
 
 /// The command line has the last word over the `global` section.

@@ -29,7 +29,7 @@ use crate::proxy::check::{self, Watch};
 use crate::proxy::global::{DescriptorNeeds, ProcessLimits};
 use crate::proxy::live::{Configured, Since};
 use crate::proxy::queue::Queues;
-use crate::proxy::{GlobalConf, Live, Snapshot};
+use crate::proxy::{GlobalConf, Live, SavedStates, Snapshot};
 use crate::runtime::{self, Builder, Config, ThreadHandle};
 use crate::stream::Shared;
 
@@ -64,7 +64,7 @@ fn one(line: impl Into<String>) -> Vec<String> {
 }
 
 fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepared, Vec<String>> {
-    let Ready { snapshot, global, admin, env, lists, tables, sources, demo } = ready;
+    let Ready { snapshot, global, admin, env, lists, tables, sources, demo, saved } = ready;
     if !super::load::listens(&snapshot, &admin) {
         return Err(one(
             "startup : nothing to listen on: no enabled proxy has a 'bind' line, and there is no 'stats socket'",
@@ -112,7 +112,8 @@ fn prepare(args: &Args, ready: Ready, mut inherited: Inherited) -> Result<Prepar
     }
     privileges::drop(&global, ids).map_err(one)?;
     let signals = Signals::new().map_err(|e| one(format!("startup : signalfd: {}", e.desc())))?;
-    let facts = Facts { args, global: &global, limits, threads, env: &env, lists: &lists, tables: &tables };
+    let (env, lists, tables, saved) = (&env, &lists, &tables, &saved);
+    let facts = Facts { args, global: &global, limits, threads, env, lists, tables, saved };
     let predecessor = inherited.predecessor_again().map_err(|e| one(format!("startup : {e}")))?;
     let (mut control, peers) = launch(snapshot, &sockets, demo, &facts, &mut inherited)?;
     control.await_threads()?;
@@ -188,6 +189,7 @@ struct Facts<'a> {
     env: &'a crate::config::Env,
     lists: &'a Arc<PatternLists>,
     tables: &'a Arc<Tables>,
+    saved: &'a SavedStates,
 }
 
 /// Starts the threads. They serve nothing yet.
@@ -313,6 +315,8 @@ impl Carried {
         let started = Since { mono: mono(), wall: wall() };
         let legacy = Legacy::of(inherited);
         let restored = legacy.restore(&shared.live, &shared.snapshot, &watch.notes, conf, started);
+        // Who names a file means that.
+        facts.saved.apply(&shared.live, &shared.snapshot, started.mono);
         // Rates begin now.
         shared.live.tick(started.mono.0);
         let changed = state::notice().map_err(|e| one(format!("startup : eventfd: {e}")))?;

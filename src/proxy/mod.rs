@@ -28,6 +28,7 @@ pub mod program;
 pub mod raw;
 mod resolve;
 mod server;
+mod server_state;
 mod snapshot;
 #[cfg(test)]
 mod testing;
@@ -44,4 +45,5 @@ pub use options::{
 };
 pub use resolve::resolve;
 pub use server::{Server, SourceAddr, SourceSpec, UseSource};
+pub use server_state::SavedStates;
 pub use snapshot::{Backend, Frontend, PersistRule, Proxy, Snapshot};

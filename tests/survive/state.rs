@@ -254,3 +254,71 @@ fn what_is_no_image_is_said_and_left() {
     assert!(worker.log.contains("cannot be taken over"), "{}", worker.log);
     assert_eq!(server(&worker, "a")["srv_uweight"], "1");
 }
+
+#[test]
+fn a_state_file_is_loaded_and_wins() {
+    let (dir, port) = (Dir::new(), free_port());
+    let states = dir.path("states");
+    let servers =
+        ["a", "b", "c"].map(|s| format!(" server {s} 127.0.0.1:1 weight 10 check inter 1h\n")).concat();
+    let last = " server d 127.0.0.1:1 disabled\n server e 127.0.0.1:1 track c\n";
+    let text = |global: &str, backend: &str, servers: &str| {
+        let text = config(port, &format!("backend app\n{backend}{servers}{last}"));
+        text.replacen("global\n", &format!("global\n{global}"), 1)
+    };
+    let plain = dir.file("a.cfg", &text("", "", &servers));
+    let mut old = Master::default().start(&dir, &plain);
+    // The checks of the others come later: they are spread over the hour.
+    until("the check has failed", || server(&old, "a")["srv_op_state"] == "0");
+    let commands = [
+        "set server app/a weight 20",
+        "set server app/b state drain",
+        "set server app/c state maint",
+        "set server app/a check-port 77",
+        "set server app/b addr 127.0.0.1 port 9",
+    ];
+    change(&old, &commands[..3]);
+    commands[3..].iter().for_each(|c| drop(old.ask(c)));
+    std::fs::write(&states, old.ask("show servers state")).expect("written");
+    old.kill();
+    let shown = |worker: &Worker, name: &str| {
+        let row = server(worker, name);
+        let columns = ["srv_op_state", "srv_admin_state", "srv_uweight", "srv_port", "srv_check_port"];
+        columns.map(|c| row[c].clone()).join(" ")
+    };
+    let expected = ["0 0 20 1 77", "2 8 10 9 0", "0 1 10 1 0", "0 5 1 1 0", "0 2 1 1 0"];
+    let loads = |global: &str, backend: &str| {
+        let mut master = Master::default();
+        let file = dir.file("b.cfg", &text(global, backend, &servers));
+        let worker = master.start(&dir, &file);
+        let all = ["a", "b", "c", "d", "e"].map(|s| shown(&worker, s));
+        (all, worker, master, file)
+    };
+    let global = format!(" server-state-file {states}\n");
+    let (all, mut worker, mut master, file) = loads(&global, " load-server-state-from-file global\n");
+    assert_eq!((all.each_ref().map(String::as_str), worker.log.as_str()), (expected, ""));
+    // What was changed since is in the image; the file is what the configuration asks for.
+    change(&worker, &["set server app/a weight 30"]);
+    sleep(Duration::from_millis(100));
+    worker.kill();
+    let mut worker = master.start(&dir, &file);
+    assert_eq!(shown(&worker, "a"), expected[0]);
+    worker.kill();
+    // Its own file; a weight that was configured anew; a file that is none.
+    let base = format!(" server-state-base {}\n", dir.path(""));
+    let local = " load-server-state-from-file local\n server-state-file-name states\n";
+    let (all, mut worker, ..) = loads(&base, local);
+    assert_eq!(all, expected);
+    worker.kill();
+    let changed = servers.replace("weight 10", "weight 11");
+    let mut worker = Master::default().start(&dir, &dir.file("c.cfg", &text(&base, local, &changed)));
+    assert_eq!(shown(&worker, "a"), "0 0 11 1 77");
+    worker.kill();
+    std::fs::write(&states, "1\nwhat is this\n").expect("written");
+    let (all, worker, ..) = loads(&base, local);
+    assert_ne!(all, expected);
+    assert!(worker.log.contains("states' line 2"), "{}", worker.log);
+    drop(worker);
+    let (_, worker, ..) = loads(&base, " load-server-state-from-file local\n");
+    assert!(worker.log.contains("app': No such file"), "{}", worker.log);
+}

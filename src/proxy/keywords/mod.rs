@@ -21,6 +21,7 @@ pub mod program;
 mod server;
 mod server_check;
 mod server_option;
+mod server_state;
 mod source;
 mod timeouts;
 
@@ -44,6 +45,7 @@ pub static TABLES: &[&[Keyword]] = &[
     legacy::KEYWORDS,
     peers::KEYWORDS,
     program::KEYWORDS,
+    server_state::KEYWORDS,
     planned::KEYWORDS,
 ];
 

@@ -37,19 +37,7 @@ pub static KEYWORDS: &[Keyword] = &[
         "filter-sequence { request | response } <filter_list>",
         "Order of filters."
     ),
-    planned!(
-        "load-server-state-from-file",
-        BACK,
-        "load-server-state-from-file { global | local | none }",
-        "Server states from a file."
-    ),
     planned!("quic-initial", FRONT, "quic-initial <action>", "Rules on QUIC packets."),
-    planned!(
-        "server-state-file-name",
-        BACK,
-        "server-state-file-name [ { use-backend-name | <file> } ]",
-        "Name of the state file."
-    ),
     planned!("ssl-f-use", FRONT, "ssl-f-use [<sslbindconf> ...]*", "Certificates of the frontend."),
     planned!("use-fcgi-app", BACK, "use-fcgi-app <name>", "FastCGI application."),
 ];

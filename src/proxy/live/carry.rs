@@ -331,18 +331,20 @@ impl Live {
     }
 
     /// Flags and states of servers that follow others: as those have them now.
-    fn inherit_from_tracked(&self, snapshot: &Snapshot) {
+    pub(in crate::proxy) fn inherit_from_tracked(&self, snapshot: &Snapshot) {
         for (_, srv) in servers(snapshot) {
             let (mut flags, mut leader) = (0, srv.track);
             // The chain cannot be longer than there are servers.
             for _ in 0..snapshot.servers.len() {
                 let Some(id) = leader else { break };
                 let admin = self.server(id).admin();
-                let inherited = [
-                    (AdminFlags::MAINT, AdminFlags::INHERITED_MAINT),
-                    (AdminFlags::DRAIN, AdminFlags::INHERITED_DRAIN),
-                ];
-                flags |= inherited.iter().filter(|(f, _)| admin.has(*f)).fold(0, |all, (_, own)| all | own.0);
+                let own = AdminFlags(AdminFlags::FORCED_MAINT.0 | AdminFlags::RESOLVE_MAINT.0);
+                for (asked, inherited) in [
+                    (own, AdminFlags::INHERITED_MAINT),
+                    (AdminFlags::FORCED_DRAIN, AdminFlags::INHERITED_DRAIN),
+                ] {
+                    flags |= if admin.has(asked) { inherited.0 } else { 0 };
+                }
                 let next = snapshot.server(id).track;
                 if next.is_none() {
                     self.server(srv.id).store_status(self.server(id).status());
@@ -350,7 +352,8 @@ impl Live {
                 leader = next;
             }
             let state = self.server(srv.id);
-            state.store_admin(AdminFlags(state.admin().0 | flags));
+            let inherited = AdminFlags::INHERITED_MAINT.0 | AdminFlags::INHERITED_DRAIN.0;
+            state.store_admin(AdminFlags((state.admin().0 & !inherited) | flags));
         }
     }
 
