@@ -320,10 +320,13 @@ impl Master {
         if workers + programs > 0 {
             return None;
         }
-        messages::notice(&format!("exit, code {}", self.code));
-        self.tell_parent(self.code);
+        // A worker that has obeyed SIGTERM is no failure for HAProxy's master; its old wrapper passes 143 on.
+        let obeyed = self.code == 128 + Signal::SIGTERM as u8 && self.kind != Kind::Wrapper;
+        let code = if obeyed { 0 } else { self.code };
+        messages::notice(&format!("exit, code {code}"));
+        self.tell_parent(code);
         self.notify.barrier();
-        Some(self.code)
+        Some(code)
     }
 
     /// Tell the process that has started this daemon how the start went.
