@@ -19,7 +19,7 @@ use super::heirs::Heirs;
 use super::inherit::{Held, Inherited, serving};
 use super::link::ToWorker;
 use super::pool::Fate;
-use super::segments::Heir;
+use super::segments::Adopter;
 use super::state::Keeper;
 use super::worker::Peers;
 use super::{messages, worker};
@@ -100,7 +100,7 @@ pub enum End {
 /// What the control thread controls.
 pub struct Control {
     /// Who takes over what others left in the stick tables.
-    pub heir: Heir,
+    pub adopter: Adopter,
     /// What keeps live state for successors.
     pub keeper: Keeper,
     /// The configuration.
@@ -226,13 +226,13 @@ impl Control {
         let mut soft_stop: Option<Mono> = None;
         let mut listening = true;
         let mut next_tick = mono() + TICK;
-        self.heir.look();
+        self.adopter.look();
         loop {
             let now = mono();
             if now >= next_tick {
                 self.shared.live.tick(now.0);
                 if soft_stop.is_none() {
-                    self.heir.look();
+                    self.adopter.look();
                 }
                 self.keeper.save();
                 next_tick = now + TICK;
@@ -321,7 +321,7 @@ impl Control {
                 self.successor.get_or_insert(Successor::Known(Channel::from_fd(fd)));
             }
             ToWorker::Gone(_) => {
-                self.heir.look();
+                self.adopter.look();
                 self.keeper.save();
             }
             ToWorker::Cli(access, fd) => match cli::Access::parse(&access) {

@@ -126,7 +126,6 @@ fn overrule(args: &Args, sections: &mut Vec<Section>) {
 /// Flags that are understood and do nothing yet.
 fn say_unsupported(args: &Args, diags: &mut Diagnostics) {
     let flags = [
-        (args.inherit.is_some(), "-x", "listening sockets are bound anew, which SO_REUSEPORT allows"),
         (
             args.master_cli.is_some() && !args.master_worker && !args.master_worker_notify,
             "-S",

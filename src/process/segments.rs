@@ -60,15 +60,15 @@ pub fn is_gone(pid: u32) -> bool {
 }
 
 /// Takes over what processes that are gone left in the tables, on a thread of its own each time.
-pub struct Heir {
+pub struct Adopter {
     tables: Arc<Tables>,
     at_work: Option<JoinHandle<usize>>,
 }
 
-impl Heir {
+impl Adopter {
     /// Of these tables.
-    pub fn new(tables: Arc<Tables>) -> Heir {
-        Heir { tables, at_work: None }
+    pub fn new(tables: Arc<Tables>) -> Adopter {
+        Adopter { tables, at_work: None }
     }
 
     /// See whether there is something to take over, and begin.
@@ -79,7 +79,7 @@ impl Heir {
             return;
         }
         let tables = self.tables.clone();
-        let thread = std::thread::Builder::new().name("haring/heir".to_owned());
+        let thread = std::thread::Builder::new().name("haring/adopt".to_owned());
         // Without a thread, the next look may have one.
         self.at_work = thread.spawn(move || tables.adopt(is_gone, wait)).ok();
     }

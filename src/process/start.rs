@@ -18,7 +18,7 @@ use super::handover::Receivers;
 use super::heirs::Heirs;
 use super::inherit::{Held, Inherited};
 use super::load::Ready;
-use super::segments::Heir;
+use super::segments::Adopter;
 use super::state::{self, Keeper, Legacy, Restored};
 use super::worker::{self, Arrivals, Load, Start};
 use super::{daemon, limits, messages, privileges, segments, version};
@@ -242,7 +242,7 @@ fn launch(
     }
     let receivers = predecessor.map(|(channel, arrivals)| Receivers::take_all(channel, &shared, arrivals));
     let control = Control {
-        heir: Heir::new(shared.stick.clone()),
+        adopter: Adopter::new(shared.stick.clone()),
         keeper,
         shared,
         handles,

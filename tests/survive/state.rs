@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::master::{Master, Worker};
-use super::support::{DEFAULTS, Dir, free_port, get, until};
+use super::support::{DEFAULTS, Dir, HARING, Process, ask, free_port, get, until};
 
 /// A server that answers each connection, until its listener is dropped with the process.
 fn origin() -> u16 {
@@ -321,4 +323,34 @@ fn a_state_file_is_loaded_and_wins() {
     drop(worker);
     let (_, worker, ..) = loads(&base, " load-server-state-from-file local\n");
     assert!(worker.log.contains("app': No such file"), "{}", worker.log);
+}
+
+#[test]
+fn without_a_master_the_old_process_hands_it_over() {
+    let (dir, port) = (Dir::new(), free_port());
+    let socket = dir.path("admin.sock");
+    let rest = "backend app\n server a 127.0.0.1:1\n stick-table type ip size 100 store gpc0\n";
+    let global = format!("global\n stats socket {socket} level admin expose-fd listeners\n");
+    let file = dir.file("a.cfg", &config(port, rest).replacen("global\n", &global, 1));
+    let command = |line: &str| {
+        let client = UnixStream::connect(&socket).ok()?;
+        Some(ask(client, line))
+    };
+    let start = |args: &[&str]| {
+        let mut command = Command::new(HARING);
+        command.args(["-db", "-f", &file]).args(args);
+        Process::spawn(&mut command, &dir, |_| ())
+    };
+    let served_by =
+        |pid: i32| command("show info").is_some_and(|info| info.contains(&format!("Pid: {pid}\n")));
+    let mut old = start(&[]);
+    until("it serves", || served_by(old.pid()));
+    command("set server app/a weight 9; set table app key 1.2.3.4 data.gpc0 7");
+    sleep(Duration::from_millis(100));
+    let new = start(&["-x", &socket, "-sf", &old.pid().to_string()]);
+    assert_eq!(old.ended().code(), Some(0));
+    until("the new one serves", || served_by(new.pid()));
+    let shown = command("show servers state app; show table app").expect("it serves");
+    assert!(shown.contains(" a 127.0.0.1 2 0 9 1 ") && shown.contains("key=1.2.3.4 "), "{shown}");
+    assert_eq!(new.said(), "");
 }
