@@ -141,45 +141,41 @@ async fn first_bytes(s: &mut Session) -> Option<Result<RecvBuf, Silence>> {
     let between = s.exchanges > 0;
     loop {
         let closes = if between { s.closing_time() } else { Mono::NEVER };
-        let mut stopped = false;
-        let result = first_bytes_until(s, closes, &mut stopped).await;
-        if !stopped {
-            return result;
+        match first_bytes_until(s, closes).await {
+            Some(Heard::Stop) => {}
+            Some(Heard::Client(result)) => return Some(result),
+            None => return None,
         }
     }
 }
 
+/// What a session that waits is woken by.
+enum Heard {
+    Client(Result<RecvBuf, Silence>),
+    /// The process stops.
+    Stop,
+}
+
 /// The same until that time, or until the process stops.
-async fn first_bytes_until(
-    s: &mut Session,
-    closes: Mono,
-    stopped: &mut bool,
-) -> Option<Result<RecvBuf, Silence>> {
+async fn first_bytes_until(s: &mut Session, closes: Mono) -> Option<Heard> {
     let deadline = idle_deadline(s).min(closes);
     let client = &s.client;
     let (worker, listener, stays) = (&*s.worker, s.listener, s.stays);
+    let silent = |why| Poll::Ready(Heard::Client(Err(why)));
     let mut stop = std::pin::pin!(worker.stop.notified());
     until(&mut s.timer, deadline, |cx| {
         loop {
             match client.poll_recv(cx) {
-                Poll::Pending if !stays && worker.hands_over(listener) => {
-                    return Poll::Ready(Err(Silence::Leaving));
-                }
-                Poll::Pending if now() >= closes => return Poll::Ready(Err(Silence::Closed)),
-                Poll::Pending => {
-                    let result = Err(Silence::Closed);
-                    return stop.as_mut().poll(cx).map(|()| {
-                        *stopped = true;
-                        result
-                    });
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Silence::Broken)),
-                Poll::Ready(Ok(buf)) if buf.is_empty() => return Poll::Ready(Err(Silence::Closed)),
+                Poll::Pending if !stays && worker.hands_over(listener) => return silent(Silence::Leaving),
+                Poll::Pending if now() >= closes => return silent(Silence::Closed),
+                Poll::Pending => return stop.as_mut().poll(cx).map(|()| Heard::Stop),
+                Poll::Ready(Err(_)) => return silent(Silence::Broken),
+                Poll::Ready(Ok(buf)) if buf.is_empty() => return silent(Silence::Closed),
                 Poll::Ready(Ok(mut buf)) => {
                     let blank = buf.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
                     buf.advance(blank);
                     if !buf.is_empty() {
-                        return Poll::Ready(Ok(buf));
+                        return Poll::Ready(Heard::Client(Ok(buf)));
                     }
                 }
             }
