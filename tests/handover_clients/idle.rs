@@ -13,7 +13,7 @@ use super::support::{Dir, PATIENCE, free_port, until};
 #[test]
 fn idle_clients_see_no_close() {
     let (dir, port, server) = (Dir::new(), free_port(), serve());
-    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server, "")), None);
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server.port, "")), None);
     let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(port)).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         // Some have not asked for anything yet.
@@ -22,7 +22,7 @@ fn idle_clients_see_no_close() {
         }
     }
     has_connections(&old, 200);
-    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server, "")));
+    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server.port, "")));
     old.ends_well();
     has_connections(&new, 200);
     assert_eq!(new.info("CurrConns"), 200);
@@ -38,7 +38,7 @@ fn idle_clients_see_no_close() {
 fn parts_of_requests_and_requests_in_a_row_are_answered() {
     let (dir, port, server, logs) = (Dir::new(), free_port(), serve(), Logs::new());
     let more = format!(" log {} local0\n log-format %r,%ST,%ci:%cp,%Tq", logs.target());
-    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server, &more)), None);
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server.port, &more)), None);
     let (mut first, mut later, mut row) =
         (Client::connect(port), Client::connect(port), Client::connect(port));
     first.write("GET /first HT");
@@ -47,8 +47,8 @@ fn parts_of_requests_and_requests_in_a_row_are_answered() {
     row.write(
         "GET /slow1 HTTP/1.1\r\nhost: x\r\n\r\nGET /row2 HTTP/1.1\r\nhost: x\r\n\r\nGET /row3 HTTP/1.1\r\nho",
     );
-    thread::sleep(Duration::from_millis(100));
-    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server, &more)));
+    server.was_asked();
+    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server.port, &more)));
     has_connections(&new, 2);
     first.write("TP/1.1\r\nhost: x\r\n\r\n");
     later.write("st: x\r\n\r\n");
@@ -56,6 +56,7 @@ fn parts_of_requests_and_requests_in_a_row_are_answered() {
         let (head, body) = client.response().expect("answered");
         assert!(head.contains("via: new") && body == path, "{head}{body}");
     }
+    server.go_on();
     assert_eq!(row.response().expect("answered").1, "/slow1");
     assert_eq!(row.response().expect("answered").1, "/row2");
     old.ends_well();
@@ -75,11 +76,13 @@ fn parts_of_requests_and_requests_in_a_row_are_answered() {
 #[test]
 fn an_exchange_ends_where_it_began_and_its_client_moves_then() {
     let (dir, port, server) = (Dir::new(), free_port(), serve());
-    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server, "")), None);
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("old", port, server.port, "")), None);
     let mut client = Client::connect(port);
     client.write("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n");
-    thread::sleep(Duration::from_millis(100));
-    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server, "")));
+    server.was_asked();
+    let new = old.succeeded_by(&dir, &dir.file("b.cfg", &config("new", port, server.port, "")));
+    until("it stops", || old.process.said().contains("Proxy web stopped"));
+    server.go_on();
     let (head, body) = client.response().expect("answered");
     assert!(head.contains("via: old") && body == "/slow", "{head}");
     assert!(!head.contains("connection"), "{head}");
@@ -91,7 +94,7 @@ fn an_exchange_ends_where_it_began_and_its_client_moves_then() {
 #[test]
 fn clients_that_never_pause_lose_nothing_in_many_reloads() {
     let (dir, port, server) = (Dir::new(), free_port(), serve());
-    let file = dir.file("a.cfg", &config("x", port, server, ""));
+    let file = dir.file("a.cfg", &config("x", port, server.port, ""));
     let mut worker = Worker::start(&dir, &file, None);
     let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let clients: Vec<_> = (0..8_u32)
@@ -133,7 +136,7 @@ fn what_connections_track_is_counted_on() {
     let more = " stick-table type ip size 100 expire 1m store conn_cur,gpc0\n tcp-request connection track-sc0 src\n \
                 tcp-request connection set-var(sess.mark) str(kept)\n http-request sc-inc-gpc0(0)\n \
                 http-response set-header seen %[var(sess.mark)]-%[sc0_conn_cur]";
-    let file = dir.file("a.cfg", &config("x", port, server, more));
+    let file = dir.file("a.cfg", &config("x", port, server.port, more));
     let old = Worker::start(&dir, &file, None);
     let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(port)).collect();
     clients.iter_mut().for_each(|c| assert_eq!(c.get("/0").expect("served"), "/0"));
@@ -160,7 +163,7 @@ fn clients_of_other_kinds_move_too() {
         let binds = format!("frontend tcp\n mode tcp\n bind 127.0.0.1:{port}\n default_backend web\n");
         format!(
             "{binds}{}",
-            config(name, free_port(), server, &format!(" bind {path}")).replace("global", "\nglobal")
+            config(name, free_port(), server.port, &format!(" bind {path}")).replace("global", "\nglobal")
         )
     };
     let old = Worker::start(&dir, &dir.file("a.cfg", &text("old")), None);

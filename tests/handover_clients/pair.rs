@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -148,19 +150,46 @@ pub fn config(name: &str, port: u16, server: u16, more: &str) -> String {
     )
 }
 
-/// A server that answers each request with its path, `/slow…` after half a second.
-pub fn serve() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer_all(Client(stream)));
-        }
-    });
-    port
+/// A server that answers each request with its path.
+pub struct Server {
+    pub port: u16,
+    slow: Arc<Slow>,
 }
 
-fn answer_all(mut client: Client) -> Option<()> {
+/// `/slow…` is answered only when the test says so.
+#[derive(Default)]
+struct Slow {
+    asked: AtomicBool,
+    go_on: AtomicBool,
+}
+
+impl Server {
+    /// A request for `/slow…` has come.
+    pub fn was_asked(&self) {
+        until("the request reaches the server", || self.slow.asked.load(SeqCst));
+    }
+
+    /// Answer it now.
+    pub fn go_on(&self) {
+        self.slow.go_on.store(true, SeqCst);
+    }
+}
+
+pub fn serve() -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let slow = Arc::<Slow>::default();
+    let server = Server { port, slow: slow.clone() };
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let slow = slow.clone();
+            thread::spawn(move || answer_all(Client(stream), &slow));
+        }
+    });
+    server
+}
+
+fn answer_all(mut client: Client, slow: &Slow) -> Option<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -171,7 +200,8 @@ fn answer_all(mut client: Client) -> Option<()> {
         let head = String::from_utf8(head).ok()?;
         let path = head.split(' ').nth(1)?;
         if path.starts_with("/slow") {
-            thread::sleep(Duration::from_millis(500));
+            slow.asked.store(true, SeqCst);
+            until("the test goes on", || slow.go_on.load(SeqCst));
         }
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
         client.0.write_all(answer.as_bytes()).ok()?;

@@ -228,11 +228,12 @@ fn a_bulk_transfer_arrives_whole() {
 
 #[test]
 fn a_tunnel_with_one_closed_side_goes_on() {
+    static GO_ON: AtomicBool = AtomicBool::new(false);
     fn last_words(mut stream: TcpStream) -> std::io::Result<()> {
         let mut all = String::new();
         stream.read_to_string(&mut all)?;
         stream.write_all(b"one ")?;
-        thread::sleep(Duration::from_millis(1500));
+        until("the test goes on", || GO_ON.load(SeqCst));
         stream.write_all(all.as_bytes())
     }
     let (dir, port, server) = (Dir::new(), free_port(), serve(last_words));
@@ -245,6 +246,7 @@ fn a_tunnel_with_one_closed_side_goes_on() {
     let new = old.succeeded_by(&dir, &file);
     old.ends_well();
     has_connections(&new, 1);
+    GO_ON.store(true, SeqCst);
     client.says("two");
     client.is_closed();
     has_connections(&new, 0);
@@ -268,15 +270,15 @@ fn a_tunnel_to_a_server_that_is_no_more_stays() {
 }
 
 #[test]
-fn what_a_receiver_does_not_take_stays_until_it_does() {
+fn what_a_receiver_does_not_take_yet_is_not_lost() {
     let (dir, port, server) = (Dir::new(), free_port(), serve(count));
     let file = dir.file("a.cfg", &config("tcp", port, server, ""));
-    let mut old = Worker::start(&dir, &file, None);
+    let old = Worker::start(&dir, &file, None);
     let mut client = Client::connect(port);
     thread::sleep(Duration::from_millis(200));
     let new = old.succeeded_by(&dir, &file);
+    // Mostly the old process still holds some of it; when the kernel took everything, the tunnel has moved.
     thread::sleep(Duration::from_millis(700));
-    assert!(old.process.is_running(), "it holds what the client does not take");
     let mut total = 0;
     let mut buf = vec![0; 1 << 20];
     client.0.set_read_timeout(Some(PATIENCE)).expect("a timeout");
