@@ -49,10 +49,13 @@ pub async fn serve(listener: &Listener, conf: &SocketConf, context: Arc<Context>
 }
 
 /// Serve one connection that somebody else has accepted. It counts, and is never refused.
-pub async fn serve_one(socket: Socket, access: Access, context: Arc<Context>) {
+pub fn serve_one(socket: Socket, access: Access, context: Arc<Context>) -> impl Future<Output = ()> {
+    // Counted before its first turn: a process that stops waits for it.
     let place = Place::take();
-    session(Rc::new(socket), access, &context).await;
-    drop(place);
+    async move {
+        session(Rc::new(socket), access, &context).await;
+        drop(place);
+    }
 }
 
 /// Accepts nothing as long as `most` sessions are open.

@@ -146,6 +146,11 @@ impl Listener {
         }
     }
 
+    /// After a `pause`: the kernel accepts nothing for us any more.
+    pub fn is_quiet(&self) -> bool {
+        runtime::with_io(|io| io.accepts_nothing(self.slot))
+    }
+
     /// Stops accepting; connections wait in the kernel's queue. What the kernel had accepted before waits in ours.
     pub fn pause(&self) {
         runtime::with_io(|io| io.pause_accept(self.slot, true));

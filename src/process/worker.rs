@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::bind::{AdminBound, Bound};
 use super::demo;
+use super::pool::Fate;
 use crate::net::{Listener, SockAddr, Socket};
 use crate::proxy::live::FrontendMode;
 use crate::proxy::{ListenerId, ServerId};
@@ -301,7 +302,7 @@ async fn maintain_tables(local: Rc<Local>) {
 pub fn open(listening: Listening) {
     with_local(move |local| {
         let Listening { bound, admin: admin_sockets, peers } = listening;
-        local.listening.set(local.listening.get() + bound.len());
+        local.listening.set(local.listening.get() + bound.len() + admin_sockets.len());
         for bound in bound {
             runtime::spawn(listen(local.clone(), bound));
         }
@@ -325,18 +326,24 @@ pub fn leave_admin() {
 }
 
 async fn admin(local: Rc<Local>, bound: AdminBound) {
-    let listener = match Listener::from_fd(bound.fd) {
-        Ok(listener) => listener,
-        Err(error) => return super::messages::alert(&format!("admin socket: {error}")),
-    };
+    match Listener::from_fd(bound.fd) {
+        Ok(listener) => serve_admins(&local, &listener, &bound.conf, &bound.fate).await,
+        Err(error) => super::messages::alert(&format!("admin socket: {error}")),
+    }
+    local.listening.set(local.listening.get() - 1);
+    local.changed.notify_all();
+}
+
+/// Serves until the process stops, and then those who have come by then.
+async fn serve_admins(local: &Rc<Local>, listener: &Listener, conf: &cli::SocketConf, fate: &Fate) {
     let context = local.admin.clone();
-    first(local.left.notified(), cli::serve(&listener, &bound.conf, context.clone())).await;
-    let access = cli::Access::from(bound.conf.level);
+    first(local.left.notified(), cli::serve(listener, conf, context.clone())).await;
+    let access = cli::Access::from(conf.level);
     let serve = |socket, _| {
         runtime::spawn(cli::serve_one(socket, access, context.clone()));
     };
-    stop_accepting(&listener, serve).await;
-    if bound.fate.is_alone() {
+    stop_accepting(listener, serve).await;
+    if fate.is_alone() {
         listener.shut();
     }
 }
@@ -531,6 +538,10 @@ async fn stop_accepting(listener: &Listener, mut each: impl FnMut(Socket, SockAd
     loop {
         listener.pause();
         runtime::sleep(DRAIN).await;
+        // What the kernel accepts after the look would be closed.
+        while !listener.is_quiet() {
+            runtime::sleep(DRAIN).await;
+        }
         while let Some((socket, peer)) = listener.take_accepted() {
             each(socket, peer);
         }

@@ -81,6 +81,11 @@ impl Io {
         }
     }
 
+    /// Nothing is being accepted.
+    pub(crate) fn accepts_nothing(&self, slot: u32) -> bool {
+        self.acceptors[slot as usize].armed == 0
+    }
+
     /// Pauses or resumes; returns the task to wake.
     pub(crate) fn pause_accept(&mut self, slot: u32, pause: bool) -> TaskId {
         self.acceptors[slot as usize].paused = pause;
