@@ -367,3 +367,33 @@ fn adoption_among_others() {
         assert_eq!(keys(&t), [(5, 0), (6, 0)]);
     });
 }
+
+/// Who leaves hands its entries out, while they are accepted, used, removed, and filled in place by somebody else.
+#[test]
+fn entries_that_are_handed_out_stay_whole() {
+    check(|| {
+        let (t, slot) = table(2, 3, None);
+        let (a, b) = (writer(&t, 0), Writer::claim(&t, 2, 0).expect("there are enough slabs"));
+        a.get_or_insert(1.into(), NOW).expect("there is room").set(slot, 10, NOW);
+        drop(a.get_or_insert(2.into(), NOW));
+        let t2 = t.clone();
+        let other = thread::spawn(move || {
+            b.maintain(later(1), 4);
+            let used = t2.get(1.into(), later(1)).map(|e| e.add(slot, 1, later(1)));
+            let removed = t2.remove(2.into());
+            b.maintain(later(1), 4);
+            (b, used, removed)
+        });
+        a.hand_out(2, 8);
+        let (b, used, removed) = other.join().expect("no panic");
+        assert_eq!((used, removed), (Some(11), true));
+        a.hand_out(2, 8);
+        b.maintain(later(1), 4);
+        assert_eq!((keys(&t), t.read(1.into(), slot, later(1)), t.used()), (vec![(1, 0)], Some(11), 1));
+        assert_eq!(a.owned(), 0, "all of it has gone over");
+        for k in [5, 6] {
+            assert!(b.get_or_insert(k.into(), later(2)).is_some(), "a record is lost");
+        }
+        assert_eq!((keys(&t), t.used()), (vec![(5, 0), (6, 0)], 2));
+    });
+}
