@@ -12,6 +12,7 @@ pub mod http;
 pub mod sys;
 // C
 pub mod http1;
+pub mod proxy_protocol;
 pub mod runtime;
 pub mod stick;
 // D
