@@ -19,6 +19,8 @@ use crate::sys::socket::{self, IntOpt};
 pub struct Opening {
     fd: OwnedFd,
     backlog: i32,
+    /// Connections come over it some other way.
+    is_pair: bool,
     rename: Option<Rename>,
 }
 
@@ -39,7 +41,7 @@ impl Opening {
             set_ip_options(&fd, ip.is_ipv6(), opts)?;
         }
         socket::bind(fd.as_raw_fd(), addr)?;
-        Ok(Opening { fd, backlog: backlog(opts), rename: None })
+        Ok(Opening { fd, backlog: backlog(opts), is_pair: false, rename: None })
     }
 
     /// Takes a socket that another process has bound, and may be listening on, and sets what can be changed: the length
@@ -62,12 +64,17 @@ impl Opening {
             SockAddr::Abstract(_) => {}
         }
         socket::answer_again(fd.as_raw_fd())?;
-        Ok(Opening { fd, backlog: backlog(opts), rename: None })
+        Ok(Opening { fd, backlog: backlog(opts), is_pair: false, rename: None })
     }
 
     /// A socket as it is.
     pub fn given(fd: OwnedFd, opts: &BindOpts) -> Opening {
-        Opening { fd, backlog: backlog(opts), rename: None }
+        Opening { fd, backlog: backlog(opts), is_pair: false, rename: None }
+    }
+
+    /// A connected Unix socket over which somebody sends connections.
+    pub fn pair(fd: OwnedFd) -> Opening {
+        Opening { fd, backlog: 0, is_pair: true, rename: None }
     }
 
     /// Lets connections come. A Unix socket takes its path, in place of what is there.
@@ -75,6 +82,9 @@ impl Opening {
     /// # Errors
     /// The system's: somebody else may listen on the address by now.
     pub fn listen(mut self) -> io::Result<OwnedFd> {
+        if self.is_pair {
+            return Ok(self.fd);
+        }
         socket::listen(self.fd.as_raw_fd(), self.backlog)?;
         self.take_path()?;
         Ok(self.fd)
@@ -237,7 +247,7 @@ fn bind_unix(path: &[u8], opts: &BindOpts) -> io::Result<Opening> {
     socket::bind(fd.as_raw_fd(), &addr)?;
     let rename = Rename { temporary: temporary_path, target };
     own_unix(&rename.temporary, opts)?;
-    Ok(Opening { fd, backlog: backlog(opts), rename: Some(rename) })
+    Ok(Opening { fd, backlog: backlog(opts), is_pair: false, rename: Some(rename) })
 }
 
 fn own_unix(path: &Path, opts: &BindOpts) -> io::Result<()> {

@@ -27,6 +27,8 @@ pub struct Bound {
     pub id: ListenerId,
     /// The socket.
     pub fd: OwnedFd,
+    /// It does not listen: somebody sends connections over it (`sockpair@`).
+    pub is_pair: bool,
     /// The thread that accepts deals the connections out, among these threads. Otherwise they are its own.
     pub dealt: Option<Arc<[usize]>>,
     /// What becomes of it when this process stops.
@@ -131,7 +133,8 @@ impl Sockets {
                 let (fd, fate) = listen(&line.addr, socket)?;
                 let thread = line.threads[n % line.threads.len()];
                 let dealt = dealt[n].then(|| among.clone());
-                out.threads[thread].push(Bound { id: line.id, fd, dealt, fate });
+                let is_pair = matches!(line.addr, SockAddr::SockPair(_));
+                out.threads[thread].push(Bound { id: line.id, fd, is_pair, dealt, fate });
             }
         }
         for (conf, socket) in self.admin {

@@ -102,14 +102,9 @@ fn group(addr: &SockAddr, opts: &BindOpts) -> String {
     identity.group()
 }
 
-/// What the names of groups of `numbered` begin with.
-fn numbered_prefix() -> String {
-    keys::key(&[LISTENER, "fd@"])
-}
-
-/// The group of what was given by number.
-fn numbered(fd: RawFd) -> String {
-    keys::key(&[LISTENER, &format!("fd@{fd}")])
+/// Whether that is the group of what was given by number: only its key says what it is.
+fn is_numbered(group: &str) -> bool {
+    ["fd@", "sockpair@"].iter().any(|kind| group.starts_with(&keys::key(&[LISTENER, kind])))
 }
 
 fn v6only_by_default(addr: &SockAddr) -> bool {
@@ -120,6 +115,10 @@ fn v6only_by_default(addr: &SockAddr) -> bool {
 
 /// The group of an inherited socket, whose key is this.
 fn actual_group(key: &str, fd: &OwnedFd) -> io::Result<String> {
+    let named = key.rsplit_once('/').filter(|_| is_ours(key));
+    if let Some((group, _)) = named.filter(|(group, _)| is_numbered(group)) {
+        return Ok(group.to_owned());
+    }
     let fd = fd.as_raw_fd();
     if !socket::is_stream(fd) {
         return Err(io::Error::other("it is no stream socket"));
@@ -128,10 +127,6 @@ fn actual_group(key: &str, fd: &OwnedFd) -> io::Result<String> {
         return Err(io::Error::other("it is connected"));
     }
     let addr = socket::local_addr(fd)?;
-    let named = key.rsplit_once('/').filter(|_| is_ours(key));
-    if let Some((group, _)) = named.filter(|(group, _)| group.starts_with(&numbered_prefix())) {
-        return Ok(group.to_owned());
-    }
     match (&addr, named) {
         (SockAddr::Unix(path), _) if path.is_empty() => return Err(io::Error::other("it has no address")),
         (SockAddr::Unix(_), Some((group, _))) => return Ok(group.to_owned()),
@@ -264,7 +259,10 @@ impl Pool {
     /// The system's.
     pub fn open(&mut self, addr: &Configured, opts: &BindOpts, count: usize) -> io::Result<Vec<Named>> {
         if let Configured::Fd(fd) = addr {
-            return self.by_number(*fd, opts).map(|socket| vec![socket]);
+            return self.by_number(*fd, "fd@", |fd| Ok(Opening::given(fd, opts))).map(|socket| vec![socket]);
+        }
+        if let Configured::SockPair(fd) = addr {
+            return self.by_number(*fd, "sockpair@", pair).map(|socket| vec![socket]);
         }
         let Some(addr) = SockAddr::configured(addr) else {
             return Err(io::Error::other("this kind of address cannot be listened on"));
@@ -302,6 +300,9 @@ impl Pool {
     /// # Errors
     /// The system's.
     pub fn open_one(&mut self, addr: &Configured, opts: &BindOpts) -> io::Result<Named> {
+        if matches!(addr, Configured::SockPair(_)) {
+            return Err(io::Error::other("connections cannot be sent to this one"));
+        }
         Ok(self.open(addr, opts, 1)?.remove(0))
     }
 
@@ -336,12 +337,17 @@ impl Pool {
     }
 
     /// A socket that the one who has started this process, or the process before it, has opened under that number.
-    fn by_number(&mut self, number: RawFd, opts: &BindOpts) -> io::Result<Named> {
-        let group = numbered(number);
+    fn by_number(
+        &mut self,
+        number: RawFd,
+        kind: &str,
+        open: impl Fn(OwnedFd) -> io::Result<Opening>,
+    ) -> io::Result<Named> {
+        let group = keys::key(&[LISTENER, &format!("{kind}{number}")]);
         if let Some(Old { key, fd }) = self.groups.get_mut(&group).and_then(VecDeque::pop_front) {
-            return Ok(Named { opening: Opening::given(fd, opts), key, old: true, given: true });
+            return Ok(Named { opening: open(fd)?, key, old: true, given: true });
         }
-        let opening = Opening::given(duplicate_fd(number)?, opts);
+        let opening = open(duplicate_fd(number)?)?;
         Ok(Named { opening, key: self.free_key(&group), old: false, given: true })
     }
 
@@ -379,6 +385,15 @@ impl Pool {
         self.keys.insert(key.clone());
         key
     }
+}
+
+/// The socket of `sockpair@`.
+fn pair(fd: OwnedFd) -> io::Result<Opening> {
+    let peer = socket::peer_addr(fd.as_raw_fd())?;
+    if matches!(peer, SockAddr::Ip(_)) {
+        return Err(io::Error::other("it is no Unix socket"));
+    }
+    Ok(Opening::pair(fd))
 }
 
 fn is_refused(error: &io::Error) -> bool {

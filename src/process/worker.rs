@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::bind::{AdminBound, Bound};
 use super::demo;
 use super::pool::Fate;
-use crate::net::{Listener, SockAddr, Socket};
+use crate::net::{Channel, Listener, SockAddr, Socket};
 use crate::proxy::live::FrontendMode;
 use crate::proxy::{ListenerId, ServerId};
 use crate::runtime::{self, Notify, ThreadHandle};
@@ -367,18 +367,27 @@ enum Event {
 }
 
 async fn listen(local: Rc<Local>, bound: Bound) {
-    match Listener::from_fd(bound.fd) {
-        Ok(listener) => {
-            accept_loop(&local, &listener, bound.id, bound.dealt.as_deref()).await;
-            if local.stopping.get() && bound.fate.is_alone() {
-                empty(&local, &listener, bound.id).await;
-            } else {
-                drain(&local, &listener, bound.id).await;
+    let (id, dealt) = (bound.id, bound.dealt.as_deref());
+    let done = if bound.is_pair {
+        receive_loop(&local, bound.fd, id, dealt).await
+    } else {
+        match Listener::from_fd(bound.fd) {
+            Ok(listener) => {
+                accept_loop(&local, &listener, id, dealt).await;
+                if local.stopping.get() && bound.fate.is_alone() {
+                    empty(&local, &listener, id).await;
+                } else {
+                    drain(&local, &listener, id).await;
+                }
+                Ok(())
             }
+            Err(error) => Err(error),
         }
-        Err(error) => super::messages::alert(&format!("listening socket: {error}")),
+    };
+    if let Err(error) = done {
+        super::messages::alert(&format!("listening socket {}: {error}", bound.fate.key));
     }
-    if bound.dealt.is_some() {
+    if dealt.is_some() {
         local.dealers.fetch_sub(1, SeqCst);
         for thread in &local.threads {
             thread.post(Box::new(|| with_local(|local| local.changed.notify_all())));
@@ -386,6 +395,45 @@ async fn listen(local: Rc<Local>, bound: Bound) {
     }
     local.listening.set(local.listening.get() - 1);
     local.changed.notify_all();
+}
+
+/// Serves the connections that come over a connected Unix socket (`sockpair@`), in messages with a descriptor each.
+async fn receive_loop(
+    local: &Rc<Local>,
+    fd: OwnedFd,
+    id: ListenerId,
+    dealt: Option<&[usize]>,
+) -> std::io::Result<()> {
+    let channel = Channel::from_fd(fd.try_clone()?);
+    let socket = Socket::from_fd(fd)?;
+    while !local.stopping.get() && local.worker.frontend_state(id) != FrontendMode::Shut {
+        if local.worker.frontend_state(id) == FrontendMode::Paused || room(local, id) == 0 {
+            let news = first(local.worker.room().notified(), local.changed.notified());
+            first(runtime::sleep(LOOK_AGAIN), news).await;
+            continue;
+        }
+        match channel.receive() {
+            Ok(Some(packet)) => {
+                for socket in packet.fds.into_iter().filter_map(|fd| Socket::from_fd(fd).ok()) {
+                    let Ok(peer) = socket.peer_addr() else { continue };
+                    let thread = dealt.map_or_else(runtime::thread_index, |among| local.least_loaded(among));
+                    hand_over(local, thread, id, socket, peer);
+                }
+            }
+            Ok(None) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                // What it knows of before this is out of date.
+                socket.resume_recv();
+                std::future::poll_fn(|cx| socket.poll_pause_recv(cx)).await;
+                let readable = async { drop(std::future::poll_fn(|cx| socket.poll_readable(cx)).await) };
+                first(readable, local.changed.notified()).await;
+            }
+            // More descriptors than one: it is lost, the next one is not.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn accept_loop(local: &Rc<Local>, listener: &Listener, id: ListenerId, dealt: Option<&[usize]>) {

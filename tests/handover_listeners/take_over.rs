@@ -302,3 +302,31 @@ fn the_admin_socket_is_the_new_processs_at_once() {
     drop(slow);
     assert_eq!(master.serving.process.ended().code(), Some(0));
 }
+
+#[test]
+fn connections_come_over_a_pair_of_sockets() {
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::unix::net::UnixStream;
+    let dir = Dir::new();
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let number = theirs.as_raw_fd();
+    let theirs = OwnedFd::from(theirs);
+    haring::sys::process::close_on_exec(&theirs, false).expect("it is open");
+    let config = |count| threads(&dir, count, &format!(" bind sockpair@{number}"));
+    let mut master = Master::start(&dir, &config(2));
+    haring::sys::process::close_on_exec(&theirs, true).expect("it is open");
+    let send = || {
+        let (client, end) = UnixStream::pair().expect("a pair");
+        haring::net::send_over(ours.as_fd(), b"x", &[end.as_fd()]).expect("it reads");
+        drop(end);
+        exchange_unix(client)
+    };
+    for _ in 0..10 {
+        assert_eq!(send().expect("served"), "a");
+    }
+    // The next one was not given that number by whoever started it.
+    master.take_over(&dir, &config(1));
+    let clients: Vec<_> = (0..5).map(|_| send()).collect();
+    assert!(clients.into_iter().all(|answer| answer.is_ok_and(|body| body == "a")));
+    assert_eq!(master.listeners(), [format!("listener/sockpair%40{number}/0")]);
+}
