@@ -128,7 +128,8 @@ impl Cli {
         let quiet = self.sessions.iter().filter(|_| full).map(|s| s.quiet_since + QUIET_MAX.as_nanos() as Ns);
         let now = mono().0;
         // Whoever is to make place already does so when somebody comes.
-        quiet.chain([self.accept_ns]).filter(|at| *at > now).min()
+        let lingers = self.sessions.iter().filter_map(|s| s.linger_ns);
+        quiet.chain([self.accept_ns]).filter(|at| *at > now).chain(lingers).min()
     }
 
     /// The session that has been quiet longest, if it has been for long.

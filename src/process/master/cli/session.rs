@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::poll::PollFlags;
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::commands::{self, Next};
 use super::input::{Event, Input, Piece, Prefix, prefix};
@@ -17,6 +19,8 @@ use crate::process::master::supervisor::Master;
 const STEPS: usize = 64;
 /// With so many bytes on their way to a client that does not read, a payload's lines are not prompted for any more.
 const PROMPTS_MAX: usize = 1 << 10;
+/// How long the end of a client is awaited that has its last answer.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// Where commands without a prefix go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +169,8 @@ pub struct Session {
     gone: bool,
     /// It ends when everything is written.
     closing: bool,
+    /// It has said all, and waits for the client's end until then.
+    pub linger_ns: Option<Ns>,
     /// Nothing has moved since.
     pub quiet_since: Ns,
 }
@@ -183,6 +189,7 @@ impl Session {
             eof: false,
             gone: false,
             closing: false,
+            linger_ns: None,
             quiet_since: now,
         }
     }
@@ -193,8 +200,11 @@ impl Session {
     }
 
     fn wants_input(&self) -> bool {
-        if self.eof || self.closing {
+        if self.eof {
             return false;
+        }
+        if self.closing {
+            return self.linger_ns.is_some();
         }
         match &self.job {
             Job::None => self.out.is_empty() || self.input.is_collecting(),
@@ -247,10 +257,7 @@ impl Session {
         match &mut self.job {
             Job::Reload { .. } => Some(Turn::Wait),
             Job::Relay(_) => self.relay(master, now),
-            Job::None if self.closing => {
-                self.drain();
-                Some(Turn::Over)
-            }
+            Job::None if self.closing => self.linger(now),
             Job::None => self.next(master, now),
         }
     }
@@ -378,15 +385,23 @@ impl Session {
         }
     }
 
-    /// What was sent after the last command that is obeyed must not make the kernel reset the connection before the
-    /// client has read its answer.
-    fn drain(&mut self) {
-        let mut bytes = Vec::new();
-        for _ in 0..STEPS {
-            if !matches!(read(self.client.as_fd(), &mut bytes), Io::Done(_)) {
-                return;
-            }
-            bytes.clear();
+    /// Tell the client that this was all, and read on for a while: with something unread left, the kernel would reset
+    /// the connection, perhaps before the client has read its answer.
+    fn linger(&mut self, now: Ns) -> Option<Turn> {
+        if self.eof || self.gone {
+            return Some(Turn::Over);
+        }
+        let until = *self.linger_ns.get_or_insert_with(|| {
+            let _ = shutdown(self.client.as_raw_fd(), Shutdown::Write);
+            now + LINGER_MAX.as_nanos() as Ns
+        });
+        if now >= until {
+            return Some(Turn::Over);
+        }
+        match read(self.client.as_fd(), &mut Vec::new()) {
+            Io::Done(_) => None,
+            Io::Later => Some(Turn::Wait),
+            Io::End | Io::Gone => Some(Turn::Over),
         }
     }
 
