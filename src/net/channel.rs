@@ -3,18 +3,17 @@
 //! A message arrives whole or not at all, with its descriptors, in order. Master and workers talk over such channels, and
 //! a worker hands its connections to its successor.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
 };
 
-use crate::sys::process::adopt_fd;
+use crate::sys::rights;
 
 /// Bytes of a message at most.
 pub const MESSAGE_MAX: usize = 64 * 1024;
@@ -84,35 +83,23 @@ impl Channel {
     /// The next message. `Ok(None)`: the other side is gone, and everything that it sent was received.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none yet; `InvalidData` when it was longer, or had more descriptors, than is allowed
-    /// (it is lost then).
+    /// `WouldBlock` when there is none yet; `InvalidData` when it was longer, or had more descriptors, than is allowed,
+    /// or than this process may have (it is lost then; the next one is not).
     pub fn receive(&self) -> io::Result<Option<Packet>> {
         let mut bytes = vec![0; MESSAGE_MAX];
-        let mut control = nix::cmsg_space!([RawFd; FDS_MAX]);
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let mut parts = [IoSliceMut::new(&mut bytes)];
         let (len, fds, cut) = loop {
-            match recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-                Ok(m) => {
-                    let mut fds = Vec::new();
-                    for message in m.cmsgs()? {
-                        if let ControlMessageOwned::ScmRights(raw) = message {
-                            fds.extend(raw.into_iter().filter_map(|fd| adopt_fd(fd).ok()));
-                        }
-                    }
-                    let cut = m.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-                    break (m.bytes, fds, cut);
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => return Ok(None),
-                Err(error) => return Err(error.into()),
+            match rights::receive(self.fd.as_raw_fd(), &mut bytes) {
+                Ok(message) => break (message.len, message.fds, message.cut),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
             }
         };
+        if cut || fds.len() > FDS_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         if len == 0 {
             return Ok(None);
-        }
-        if cut {
-            return Err(io::ErrorKind::InvalidData.into());
         }
         bytes.truncate(len);
         bytes.shrink_to_fit();
@@ -220,5 +207,55 @@ mod tests {
         a.send_within(b"x", &[], wait).expect("there is room again");
         assert_eq!(b.receive_within(wait).expect("received").expect("a message").bytes, b"x");
         assert_eq!(b.receive_within(wait).expect_err("no more").kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn too_many_descriptors_are_closed_and_the_next_message_is_heard() {
+        let (a, b) = Channel::pair().expect("a pair");
+        let (alive, probe) = nix::unistd::pipe().expect("a pipe");
+        for count in [FDS_MAX + 1, 253] {
+            let raw = vec![probe.as_raw_fd(); count];
+            let rights = [ControlMessage::ScmRights(&raw)];
+            sendmsg::<()>(a.as_fd().as_raw_fd(), &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None)
+                .expect("sent");
+            a.send(b"next", &[]).expect("sent");
+            assert_eq!(b.receive().expect_err("refused").kind(), io::ErrorKind::InvalidData);
+            assert_eq!(b.receive().expect("received").expect("a message").bytes, b"next");
+        }
+        drop(probe);
+        assert_eq!(nix::unistd::read(&alive, &mut [0; 1]), Ok(0), "one of them was left open");
+    }
+
+    #[test]
+    fn what_comes_without_room_for_its_descriptors_is_lost_alone() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        // The limit is the whole process's: other tests must not meet it.
+        const ALONE: &str = "HARING_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let test = std::thread::current().name().expect("a test has a name").to_owned();
+            let own = std::env::current_exe().expect("it runs");
+            let mut command = std::process::Command::new(own);
+            let done = command.args(["--exact", &test, "--test-threads=1"]).env(ALONE, "1").output();
+            let done = done.expect("it runs");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+            return;
+        }
+        let (a, b) = Channel::pair().expect("a pair");
+        let null = std::fs::File::open("/dev/null").expect("it exists");
+        let next = null.try_clone().expect("a descriptor").as_raw_fd() as u64;
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is one");
+        for room in 0..3u64 {
+            a.send(b"three", &[null.as_fd(); 3]).expect("sent");
+            a.send(b"next", &[]).expect("sent");
+            setrlimit(Resource::RLIMIT_NOFILE, next + room, hard).expect("lowered");
+            assert_eq!(b.receive().expect_err("no room").kind(), io::ErrorKind::InvalidData);
+            setrlimit(Resource::RLIMIT_NOFILE, hard.min(1024), hard).expect("raised");
+            assert_eq!(
+                null.try_clone().expect("a descriptor").as_raw_fd() as u64,
+                next,
+                "nothing was left open"
+            );
+            assert_eq!(b.receive().expect("received").expect("a message").bytes, b"next");
+        }
     }
 }

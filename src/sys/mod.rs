@@ -12,6 +12,7 @@ pub mod fd;
 pub mod memfd;
 pub mod pipe;
 pub mod process;
+pub mod rights;
 pub mod ring;
 pub mod socket;
 pub mod thread;

@@ -13,6 +13,8 @@ use crate::process::control::mono;
 use crate::process::link::ToWorker;
 use crate::process::messages;
 
+/// Messages of a process that has ended at most.
+const LAST_MESSAGES_MAX: usize = 4096;
 /// A program that fails is not started again at once.
 const PROGRAM_WAIT: Duration = Duration::from_secs(1);
 
@@ -34,8 +36,8 @@ impl Master {
 
     /// A child has ended, or the worker of a master before this one.
     pub fn ended(&mut self, pid: i32, how: Outcome) {
-        // What it said last; all of it has arrived.
-        self.hear_one(pid, usize::MAX);
+        // What it said last; all of it has arrived. More than a channel holds is somebody else's, to whom it gave its end.
+        self.hear_one(pid, LAST_MESSAGES_MAX);
         let Some(at) = self.workers.iter().position(|w| w.pid == pid) else {
             return self.program_ended(pid, how);
         };

@@ -90,6 +90,7 @@ const COMMANDS: &[Command] = &[
         Level::Operator,
         |c| reload(c, true),
     ),
+    entry(&["hardreload"], "hardreload", "the same", Level::Operator, |c| reload(c, true)),
     session(&["operator"], "operator", "lower the level of this session to operator", |c| {
         lower(c, Level::Operator)
     }),
