@@ -35,11 +35,13 @@ pub enum Usage {
     /// Header values, redirect targets, names of backends: spaces stay, what is missing is left out,
     /// control bytes become `%XX`.
     Http,
+    /// Fields of binary protocols: like `Http`, but bytes stay what they are.
+    Bytes,
 }
 
 impl Usage {
     fn merges_spaces(self) -> bool {
-        self != Usage::Http
+        !matches!(self, Usage::Http | Usage::Bytes)
     }
 
     /// True when a missing value is printed as `-`.

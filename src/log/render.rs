@@ -526,6 +526,7 @@ impl LogFormat {
                     _ if bin => Escape::None,
                     super::Usage::Log | super::Usage::StructuredData => Escape::Control,
                     super::Usage::UniqueId | super::Usage::Http => Escape::Http,
+                    super::Usage::Bytes => Escape::None,
                 };
                 w.sample(e.eval(cx), how);
                 true

@@ -44,6 +44,6 @@ pub use options::{
     RetryOn, Splice, TcpKeepAlive, Timeouts,
 };
 pub use resolve::resolve;
-pub use server::{Server, SourceAddr, SourceSpec, UseSource};
+pub use server::{HeaderVersion, SendProxy, Server, SourceAddr, SourceSpec, UseSource};
 pub use server_state::SavedStates;
 pub use snapshot::{Backend, Frontend, PersistRule, Proxy, Snapshot};

@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::acl::Condition;
 use crate::base::addr::AddrSpec;
 use crate::config::Loc;
+use crate::log::LogFormat;
+use crate::proxy_protocol::Type;
 
 use super::ListenerAccess;
 use super::balance::BalanceConf;
@@ -221,7 +223,7 @@ pub struct ServerOptions {
     pub source: Option<SourceSpec>,
     pub slowstart: Option<Duration>,
     pub check: ServerCheck,
-    pub send_proxy: u8,
+    pub send_proxy: SendProxyOptions,
     pub pool_max_conn: Option<Option<u32>>,
     pub pool_low_conn: Option<u32>,
     pub pool_purge_delay: Option<Duration>,
@@ -231,6 +233,20 @@ pub struct ServerOptions {
     pub init_addr: Option<Vec<InitAddr>>,
     pub guid: Option<String>,
     pub shard: Option<At<u32>>,
+}
+
+/// What a server's connections begin with, as written so far.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct SendProxyOptions {
+    pub v1: bool,
+    pub v2: bool,
+    pub ssl: bool,
+    pub checksum: bool,
+    pub unique_id: bool,
+    pub tlvs: Vec<(Type, Option<LogFormat>)>,
+    /// Where something was written that is for version 2 only.
+    pub v2_only: Option<At<&'static str>>,
 }
 
 /// What a `peers` section holds.

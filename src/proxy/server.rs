@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::base::SockAddr;
 use crate::base::addr::AddrSpec;
 use crate::config::Loc;
+use crate::log::LogFormat;
 use crate::net::Source;
+use crate::proxy_protocol::Type;
 
 use super::check::ServerCheck;
 use super::{ProxyId, ServerId};
@@ -65,6 +67,30 @@ impl SourceAddr {
     }
 }
 
+/// Version of the PROXY protocol.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderVersion {
+    V1,
+    V2,
+}
+
+/// `send-proxy`, `send-proxy-v2`, `proxy-v2-options`: a header in front of what a server gets. All but the version is for
+/// version 2 only.
+#[derive(Clone, Debug)]
+pub struct SendProxy {
+    /// The version.
+    pub version: HeaderVersion,
+    /// `crc32c`.
+    pub checksum: bool,
+    /// `unique-id`.
+    pub unique_id: bool,
+    /// `ssl` and what is a part of it.
+    pub ssl: bool,
+    /// `set-proxy-v2-tlv-fmt`; a type without a format has an empty value.
+    pub tlvs: Vec<(Type, Option<LogFormat>)>,
+}
+
 /// A server.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -112,8 +138,8 @@ pub struct Server {
     pub check: ServerCheck,
     /// `track`: whose state this server follows.
     pub track: Option<ServerId>,
-    /// `send-proxy` version: 0, 1 or 2.
-    pub send_proxy: u8,
+    /// The header of the PROXY protocol that its connections begin with.
+    pub send_proxy: Option<Box<SendProxy>>,
     /// `pool-max-conn`: idle connections kept, over all threads; `None`: no limit.
     pub pool_max_conn: Option<u32>,
     /// `pool-low-conn`: below this number of idle connections a thread does not take another thread's.

@@ -13,7 +13,7 @@ mod v2;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use tlv::{Tlvs, Type};
 pub use v1::write_v1;
@@ -79,6 +79,14 @@ pub fn parse(bytes: &[u8], max: usize) -> Result<Parsed, Error> {
         None => Ok(Parsed::Incomplete),
         Some(b'P') => v1::parse(bytes),
         Some(_) => v2::parse(bytes, max),
+    }
+}
+
+/// The address as one of IPv6: a header has one family for both ends.
+fn to_v6(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(a) => a.to_ipv6_mapped(),
+        IpAddr::V6(a) => a,
     }
 }
 

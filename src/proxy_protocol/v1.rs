@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{Endpoints, Error, Header, Parsed, Tlvs, V1_MAX, begins};
+use super::{Endpoints, Error, Header, Parsed, Tlvs, V1_MAX, begins, to_v6};
 
 const SIGNATURE: &[u8] = b"PROXY ";
 
@@ -54,14 +54,13 @@ fn port(word: Option<&str>) -> Result<u16, Error> {
     word.parse().ok().filter(|_| canonical).ok_or(Error::Invalid)
 }
 
-/// Appends a header of version 1. Without endpoints, or with endpoints of two families, it is `UNKNOWN`.
-pub fn write_v1(endpoints: Option<Endpoints>, out: &mut Vec<u8>) {
-    let line = match endpoints {
-        Some(Endpoints { src, dst }) if src.is_ipv4() == dst.is_ipv4() => {
-            let family = if src.is_ipv4() { "TCP4" } else { "TCP6" };
-            format!("PROXY {family} {} {} {} {}\r\n", src.ip(), dst.ip(), src.port(), dst.port())
-        }
-        _ => "PROXY UNKNOWN\r\n".to_owned(),
-    };
-    out.extend_from_slice(line.as_bytes());
+/// The header of version 1; without endpoints it is `UNKNOWN`. When one end is of IPv4 and the other of IPv6, the former
+/// is written as a mapped address.
+pub fn write_v1(endpoints: Option<Endpoints>) -> String {
+    let Some(Endpoints { src, dst }) = endpoints else { return "PROXY UNKNOWN\r\n".to_owned() };
+    let ports = (src.port(), dst.port());
+    match (src.ip(), dst.ip()) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => format!("PROXY TCP4 {s} {d} {} {}\r\n", ports.0, ports.1),
+        (s, d) => format!("PROXY TCP6 {} {} {} {}\r\n", to_v6(s), to_v6(d), ports.0, ports.1),
+    }
 }

@@ -1,9 +1,9 @@
 //! Version 2: binary (2.2).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::tlv::{self, Tlvs, Type};
-use super::{Endpoints, Error, Header, Parsed, begins};
+use super::{Endpoints, Error, Header, Parsed, begins, to_v6};
 use crate::base::hash::crc32c;
 
 /// What no other protocol begins with.
@@ -131,8 +131,8 @@ impl V2 {
             }
             (s, d) => {
                 new = V2::new(PROXY, TCP6);
-                new.bytes.extend_from_slice(&v6(s).octets());
-                new.bytes.extend_from_slice(&v6(d).octets());
+                new.bytes.extend_from_slice(&to_v6(s).octets());
+                new.bytes.extend_from_slice(&to_v6(d).octets());
             }
         }
         new.bytes.extend_from_slice(&src.port().to_be_bytes());
@@ -184,12 +184,5 @@ impl V2 {
             self.bytes[at..].copy_from_slice(&sum.to_be_bytes());
         }
         self.bytes
-    }
-}
-
-fn v6(ip: IpAddr) -> Ipv6Addr {
-    match ip {
-        IpAddr::V4(a) => Ipv4Addr::to_ipv6_mapped(&a),
-        IpAddr::V6(a) => a,
     }
 }

@@ -49,6 +49,8 @@ pub trait MessageCx: Ctx {
     }
     /// Track the entry of a key as stick counter `sc`.
     fn track(&mut self, _sc: usize, _table: TableId, _key: &[u8], _session: bool) {}
+    /// `expect-proxy`: a header of the PROXY protocol comes first.
+    fn expect_proxy(&mut self) {}
     /// `disable-l7-retry`.
     fn disable_l7_retry(&mut self) {}
     /// `set-priority-class`, already in -2047..2047.

@@ -48,8 +48,6 @@ pub enum Verdict<'r> {
     Close,
     /// `switch-mode http`.
     SwitchToHttp,
-    /// `expect-proxy layer4`.
-    ExpectProxy,
     /// `use-service NAME`.
     UseService(&'r str),
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::time::{Mono, Wall};
 use crate::http::{RequestHead, ResponseHead};
+use crate::proxy_protocol::Tlvs;
 use crate::stick::{TableId, Writer};
 
 use super::{Buf, Scope, TrackedEntry, VarStore};
@@ -171,6 +172,10 @@ pub trait Ctx {
     /// The local address of the client's connection itself.
     fn client_dst(&self) -> Option<SocketAddr> {
         self.dst()
+    }
+    /// The further contents of the PROXY protocol's header that the connection began with; `None`: it had none.
+    fn proxy_header(&self) -> Option<&Tlvs> {
+        None
     }
     /// Local address of the connection to the server.
     fn server_src(&self) -> Option<SocketAddr> {

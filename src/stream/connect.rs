@@ -14,6 +14,7 @@ use crate::proxy::{HttpReuse, Server, UseSource};
 use crate::runtime::now;
 use crate::sample::Ctx;
 
+use super::header;
 use super::pool::ServerConn;
 use super::retry::{self, Failed, Retry};
 use super::state::{Stream, after};
@@ -337,6 +338,7 @@ fn pooled(view: &View, st: &mut Stream<'_>) -> Option<ServerConn> {
         && own.server == srv.id
         && own.is_current(&view.shared.live)
         && own.socket.is_idle_alive()
+        && own.header == header::of_server(st, srv)
     {
         let mut conn = *own;
         conn.reused = true;
@@ -353,7 +355,8 @@ fn pooled(view: &View, st: &mut Stream<'_>) -> Option<ServerConn> {
     if !any && !proven {
         return None;
     }
-    let conn = view.pools.take(&view.shared.live, srv.id, proven)?;
+    let header = header::of_server(st, srv);
+    let conn = view.pools.take(&view.shared.live, srv.id, proven, header.as_deref())?;
     count_reuse(view, st);
     Some(conn)
 }
@@ -411,7 +414,12 @@ async fn connect(view: &View, st: &mut Stream<'_>) -> Result<ServerConn, Option<
         Some(Some(Ok(socket))) => {
             st.x.times.connect = Some(now());
             observed(&view.shared.live, srv, Observed::Connected);
-            Ok(ServerConn { socket, server: id, version, uses: 0, reused: false, private })
+            let header = header::of_server(st, srv);
+            if let Some(header) = &header {
+                // In front of everything else; it leaves with what is sent next, or alone at the end of the turn.
+                socket.send(header.to_vec());
+            }
+            Ok(ServerConn { socket, server: id, version, uses: 0, reused: false, private, header })
         }
     }
 }

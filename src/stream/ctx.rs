@@ -8,6 +8,7 @@ use crate::http::{RequestHead, ResponseHead};
 use crate::log::{LevelOverride, LogFormat};
 use crate::proxy::balance::KeySource;
 use crate::proxy::{ProxyId, Server, ServerId};
+use crate::proxy_protocol::Tlvs;
 use crate::rules::MessageCx;
 use crate::runtime;
 use crate::sample::{
@@ -161,6 +162,10 @@ impl Ctx for Stream<'_> {
 
     fn dst(&self) -> Option<SocketAddr> {
         self.s.dst()
+    }
+
+    fn proxy_header(&self) -> Option<&Tlvs> {
+        self.s.header.as_ref().map(|h| &h.tlvs)
     }
 
     fn server_src(&self) -> Option<SocketAddr> {
@@ -434,6 +439,10 @@ impl MessageCx for Stream<'_> {
 
     fn track(&mut self, sc: usize, table: TableId, key: &[u8], session: bool) {
         self.begin_tracking(sc, table, key, session);
+    }
+
+    fn expect_proxy(&mut self) {
+        self.s.expects_header = true;
     }
 
     fn disable_l7_retry(&mut self) {

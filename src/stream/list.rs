@@ -29,7 +29,7 @@ pub(super) struct Brief {
     slot: Cell<usize>,
     listener: ListenerId,
     frontend: ProxyId,
-    src: Option<SocketAddr>,
+    src: Cell<Option<SocketAddr>>,
     /// An exchange runs.
     active: Cell<bool>,
     exchange: Cell<u32>,
@@ -56,6 +56,10 @@ impl Brief {
         self.start_wall.set(wall);
         self.backend.set(self.frontend);
         self.server.set(None);
+    }
+
+    pub fn src(&self, src: Option<SocketAddr>) {
+        self.src.set(src);
     }
 
     pub fn backend(&self, backend: ProxyId) {
@@ -88,7 +92,7 @@ impl Alarm {
             slot: Cell::new(0),
             listener,
             frontend,
-            src,
+            src: Cell::new(src),
             active: Cell::new(false),
             exchange: Cell::new(0),
             start: Cell::new(Mono(0)),
@@ -167,7 +171,7 @@ pub fn running(pass: impl Fn(&Shown) -> bool) -> Vec<Shown> {
         number: b.exchange.get(),
         listener: b.listener,
         frontend: b.frontend,
-        src: b.src,
+        src: b.src.get(),
         start: b.start.get(),
         start_wall: b.start_wall.get(),
         backend: b.backend.get(),

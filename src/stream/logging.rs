@@ -163,7 +163,7 @@ fn write_line(view: &View, st: &mut Stream<'_>, origin: Origin, incomplete: bool
     log::exchange(&plan.log, st.x.level, &fields, &*st, wall());
 }
 
-fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'a> {
+pub(super) fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'a> {
     let x = &st.x;
     let live = &view.shared.live;
     let snapshot = &view.shared.snapshot;
@@ -177,7 +177,7 @@ fn fields<'a>(view: &'a View, plan: &'a Plan, st: &'a Stream<'_>) -> LogFields<'
         timeline: x.times,
         client: st.s.src.map_or(unix, LogAddr::Inet),
         frontend_addr: match (st.s.is_unix(), plan.shows_dst) {
-            (true, _) => unix,
+            (true, _) => st.s.dst().map_or(unix, LogAddr::Inet),
             (false, true) => st.s.dst().into(),
             (false, false) => LogAddr::None,
         },

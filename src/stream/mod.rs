@@ -14,6 +14,7 @@ pub mod termination;
 mod accept;
 mod connect;
 mod ctx;
+mod header;
 mod http;
 mod list;
 mod logging;
@@ -38,7 +39,7 @@ use std::rc::Rc;
 
 use crate::net::{SockAddr, Socket};
 use crate::proxy::{ListenerId, Mode};
-use crate::rules::Verdict;
+use crate::rules::{RuleSet, Verdict};
 
 use state::{Session, Stream};
 
@@ -54,29 +55,37 @@ pub fn serve_client(
     serve(s)
 }
 
-async fn serve(mut s: Session) {
-    if !admitted(&mut s) {
-        if s.client.send_pending() > 0 {
-            Box::pin(http::keepalive::linger(&mut s)).await;
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its argument twice, and a session is large")]
+fn serve(mut s: Session) -> impl Future<Output = ()> + 'static {
+    async move {
+        if !connection_admitted(&mut s) {
+            if s.client.send_pending() > 0 {
+                Box::pin(http::keepalive::linger(&mut s)).await;
+            }
+            return;
         }
-        return;
-    }
-    match s.view.proxy(s.frontend).mode {
-        Mode::Http => http::keepalive::serve(&mut s).await,
-        Mode::Tcp => Box::pin(tcp::serve(&mut s)).await,
-        Mode::Health => tcp::health(&mut s).await,
-    }
-    if s.reset {
-        s.client.abort();
+        if s.expects_header && !Box::pin(header::take(&mut s)).await {
+            return;
+        }
+        if !session_admitted(&mut s) {
+            return;
+        }
+        match s.view.proxy(s.frontend).mode {
+            Mode::Http => http::keepalive::serve(&mut s).await,
+            Mode::Tcp => Box::pin(tcp::serve(&mut s)).await,
+            Mode::Health => tcp::health(&mut s).await,
+        }
+        if s.reset {
+            s.client.abort();
+        }
     }
 }
 
-/// `monitor-net`, `tcp-request connection` and `tcp-request session`: before the first byte, never logged.
-fn admitted(s: &mut Session) -> bool {
+/// `monitor-net` and `tcp-request connection`: before the first byte, never logged. They see the connection's own
+/// addresses, and say whether others are to be expected in front of its data.
+fn connection_admitted(s: &mut Session) -> bool {
     let view = s.view.clone();
     let fe = view.proxy(s.frontend);
-    let counters = &view.counters().frontends[s.frontend.index()];
-    let listener = &view.counters().listeners[s.listener.index()];
     if let (Some(front), Some(src)) = (&fe.frontend, s.src)
         && front.is_monitor(src.ip())
     {
@@ -85,29 +94,39 @@ fn admitted(s: &mut Session) -> bool {
         }
         return false;
     }
-    let rules = &view.plan(s.frontend).rules;
-    for (set, connection) in [(&rules.tcp_connection, true), (&rules.tcp_session, false)] {
-        if set.is_empty() {
-            continue;
-        }
-        let mut st = Stream::begin(s);
-        let verdict = set.run(&mut 0, &mut st);
-        let refused = matches!(verdict, Verdict::Reject | Verdict::SilentDrop | Verdict::Deny(_));
-        st.end();
-        s.exchanges = 0;
-        if refused {
-            if connection {
-                counters.conn_denied.inc();
-                listener.conn_denied.inc();
-            } else {
-                counters.sess_denied.inc();
-                listener.sess_denied.inc();
-            }
-            return false;
-        }
+    let admitted = pass(s, &view.plan(s.frontend).rules.tcp_connection);
+    if !admitted {
+        let c = view.counters();
+        c.frontends[s.frontend.index()].conn_denied.inc();
+        c.listeners[s.listener.index()].conn_denied.inc();
+    }
+    admitted
+}
+
+/// `tcp-request session`: once the client's address is known. Never logged, either.
+fn session_admitted(s: &mut Session) -> bool {
+    let view = s.view.clone();
+    if !pass(s, &view.plan(s.frontend).rules.tcp_session) {
+        let c = view.counters();
+        c.frontends[s.frontend.index()].sess_denied.inc();
+        c.listeners[s.listener.index()].sess_denied.inc();
+        return false;
     }
     track::session(s);
     true
+}
+
+/// False when the rules refuse the connection.
+fn pass(s: &mut Session, rules: &RuleSet) -> bool {
+    if rules.is_empty() {
+        return true;
+    }
+    let mut st = Stream::begin(s);
+    let verdict = rules.run(&mut 0, &mut st);
+    let refused = matches!(verdict, Verdict::Reject | Verdict::SilentDrop | Verdict::Deny(_));
+    st.end();
+    s.exchanges = 0;
+    !refused
 }
 
 #[cfg(test)]

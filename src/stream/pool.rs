@@ -31,6 +31,8 @@ pub(super) struct ServerConn {
     pub reused: bool,
     /// It belongs to one client (authentication on the connection, a client's source address).
     pub private: bool,
+    /// The header of the PROXY protocol that it began with: it serves requests of just that client.
+    pub header: Option<Box<[u8]>>,
 }
 
 impl ServerConn {
@@ -64,16 +66,20 @@ impl Pools {
         }
     }
 
-    /// The most recently used idle connection that still works; `proven`: only one that was reused before.
-    pub fn take(&self, live: &Live, server: ServerId, proven: bool) -> Option<ServerConn> {
+    /// The most recently used idle connection that still works and began with that header; `proven`: only one that
+    /// was reused before.
+    pub fn take(
+        &self,
+        live: &Live,
+        server: ServerId,
+        proven: bool,
+        header: Option<&[u8]>,
+    ) -> Option<ServerConn> {
         let mut stacks = self.stacks.borrow_mut();
         let stack = &mut stacks[server.index()];
         loop {
-            let at = if proven {
-                stack.idle.iter().rposition(|c| c.uses > 1)?
-            } else {
-                stack.idle.len().checked_sub(1)?
-            };
+            let fits = |c: &ServerConn| (!proven || c.uses > 1) && c.header.as_deref() == header;
+            let at = stack.idle.iter().rposition(fits)?;
             let mut conn = stack.idle.remove(at)?;
             live.server(server).idle.dec();
             stack.spare = stack.spare.min(stack.idle.len());

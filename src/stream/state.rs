@@ -14,6 +14,7 @@ use crate::net::{self, Socket};
 use crate::proxy::cookie::{Done, RequestOutcome};
 use crate::proxy::queue::Slot;
 use crate::proxy::{ListenerId, Proxy, ProxyId, Server, ServerId, Timeouts};
+use crate::proxy_protocol::Tlvs;
 use crate::runtime::{now, wall};
 use crate::sample::{LastRule, VarStore};
 
@@ -22,6 +23,14 @@ use super::pool::ServerConn;
 use super::termination::{Cause, Phase, Termination};
 use super::track::Track;
 use super::worker::{View, Worker, keepalive};
+
+/// The PROXY protocol's header that a connection began with, but for the addresses.
+#[derive(Debug, Default)]
+pub(super) struct Proxied {
+    /// When it was complete.
+    pub at: Mono,
+    pub tlvs: Tlvs,
+}
 
 /// A client connection.
 pub(super) struct Session {
@@ -34,6 +43,10 @@ pub(super) struct Session {
     pub src: Option<SocketAddr>,
     /// The address it connected to: asked of the kernel at first use.
     dst: OnceCell<Option<SocketAddr>>,
+    /// What rules and expressions may ask of the PROXY protocol's header; `None`: there was none.
+    pub header: Option<Box<Proxied>>,
+    /// Such a header comes before anything else.
+    pub expects_header: bool,
     /// Start of the current exchange: the accept, then the end of the exchange before.
     pub start: Mono,
     pub start_wall: Wall,
@@ -92,6 +105,8 @@ impl Session {
         Session {
             src,
             dst: OnceCell::new(),
+            header: None,
+            expects_header: view.shared.snapshot.listener(listener).accept_proxy,
             start: now(),
             start_wall: wall(),
             vars: VarStore::new(),
@@ -111,6 +126,11 @@ impl Session {
             listener,
             frontend,
         }
+    }
+
+    /// When the current exchange could begin: its start, or the end of the PROXY protocol's header.
+    pub fn ready(&self) -> Mono {
+        self.header.as_ref().map_or(self.start, |h| self.start.max(h.at))
     }
 
     /// The address that the client connected to. One system call, at the first use.
@@ -347,7 +367,7 @@ impl<'s> Stream<'s> {
     pub fn begin(s: &'s mut Session) -> Stream<'s> {
         let mut x = s.worker.take_exchange();
         x.times.accept = s.start;
-        x.times.handshake = s.start;
+        x.times.handshake = s.ready();
         x.start_wall = s.start_wall;
         let log = &s.view.plan(s.frontend).log;
         x.req_captures.get_mut().reset(log.request_captures.len());

@@ -14,7 +14,8 @@ use crate::base::time::Mono;
 use crate::log::Level;
 use crate::net::{ConnectOpts, SockAddr, Socket};
 use crate::proxy::live::{AdminFlags, ServerState, ServerStatus};
-use crate::proxy::{GlobalConf, Proxy, Server, ServerId};
+use crate::proxy::{GlobalConf, HeaderVersion, Proxy, Server, ServerId};
+use crate::proxy_protocol::{Endpoints, V2, write_v1};
 use crate::runtime;
 
 /// How often a task looks for what the traffic observer found.
@@ -318,9 +319,13 @@ impl Checker {
         let port = step.port.or(changed.port()).or(srv.check.port).or(srv.check.addr_port);
         let addr = target(&self.watch.live, srv, ip, port)?;
         let socket = Socket::connect(&addr, &connect_opts(px, srv)).await?;
-        let wanted = step.send_proxy || (step.default_options && srv.check.send_proxy == Some(true));
-        if wanted {
-            socket.send(proxy_line(&socket).into_bytes());
+        // By itself only where normal traffic goes as well.
+        let elsewhere = srv.check.port.is_some() || srv.check.addr.is_some() || step.port.is_some();
+        let own = srv.check.send_proxy == Some(true) || (srv.send_proxy.is_some() && !elsewhere);
+        if step.send_proxy || (step.default_options && own) {
+            socket.send(proxy_header(srv, &socket));
+            // A check of the connection alone ends here, with a reset.
+            socket.flushed().await?;
         }
         Ok(socket)
     }
@@ -417,16 +422,19 @@ pub(super) fn connect_opts(px: &Proxy, srv: &Server) -> ConnectOpts {
     }
 }
 
-/// The header of the PROXY protocol, version 1, for a connection of our own.
-fn proxy_line(socket: &Socket) -> String {
-    let ip = |a: io::Result<SockAddr>| a.ok().and_then(|a| a.ip());
-    match (ip(socket.local_addr()), ip(socket.peer_addr())) {
-        (Some(from), Some(to)) => {
-            let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
-            format!("PROXY {family} {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
+/// The header of the PROXY protocol for a connection of our own, of the version that the server gets for clients. In
+/// version 1 it names both ends: some servers take no other (specification, 2.1).
+fn proxy_header(srv: &Server, socket: &Socket) -> Vec<u8> {
+    if let Some(conf) = srv.send_proxy.as_deref().filter(|c| c.version == HeaderVersion::V2) {
+        let mut header = V2::local();
+        if conf.checksum {
+            header.checksum();
         }
-        _ => "PROXY UNKNOWN\r\n".to_owned(),
+        return header.finish();
     }
+    let ip = |a: io::Result<SockAddr>| a.ok().and_then(|a| a.ip());
+    let ends = ip(socket.local_addr()).zip(ip(socket.peer_addr()));
+    write_v1(ends.map(|(src, dst)| Endpoints { src, dst })).into_bytes()
 }
 
 /// Checks end with a reset: a server must not collect sockets in TIME_WAIT from them.

@@ -136,6 +136,8 @@ pub static BIND_OPTIONS: &[BindOption] = &[
         o.socket.defer_accept = true;
     }),
     works!("tfo", "tfo", "TCP fast open.", |_, _, o| o.socket.tfo = true),
+    works!("accept-proxy", "accept-proxy", "Expect a PROXY protocol header.", |_, _, o| o.accept_proxy =
+        true),
     works!("transparent", "transparent", "Bind to foreign addresses.", |_, _, o| o.socket.transparent = true),
     works!("v4v6", "v4v6", "IPv4 and IPv6 on one socket.", |_, _, o| o.socket.v4v6 = true),
     works!("v6only", "v6only", "IPv6 only.", |_, _, o| o.socket.v6only = true),
@@ -211,7 +213,6 @@ pub static BIND_OPTIONS: &[BindOption] = &[
         skip1,
         "each thread has its own socket already"
     ),
-    planned!("accept-proxy", "accept-proxy", "Expect a PROXY protocol header.", skip0),
     planned!(
         "accept-netscaler-cip",
         "accept-netscaler-cip <magic number>",

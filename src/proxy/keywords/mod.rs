@@ -18,6 +18,7 @@ pub mod peers;
 mod persist;
 mod planned;
 pub mod program;
+mod send_proxy;
 mod server;
 mod server_check;
 mod server_option;

@@ -9,7 +9,7 @@ use super::super::raw::{At, RawBind, RawMember, RawPeers, ServerOptions};
 use super::bind::parse_bind_options;
 use super::report_status;
 use super::server::{unknown_option, valid_name};
-use super::server_option::ServerOption;
+use super::server_option;
 
 const fn kw(name: &'static str, syntax: &'static str, doc: &'static str, parse: ParseFn) -> Keyword {
     Keyword { name, sections: Sections::PEERS, syntax, doc, status: Status::Full, parse }
@@ -110,6 +110,9 @@ fn bind(cx: &mut ParseCx<'_>) {
     let addr = cx.addr(w, rules);
     let mut options = raw(cx).bind_options.clone();
     parse_bind_options(cx, &mut options);
+    if options.accept_proxy {
+        cx.error(loc, "'bind' : 'accept-proxy' is not implemented yet in a 'peers' section".to_owned());
+    }
     let Some(addr) = addr else { return };
     match raw(cx).bind.as_ref().map(|b| b.loc.line) {
         Some(line) => {
@@ -130,7 +133,7 @@ fn peer(cx: &mut ParseCx<'_>) {
 fn server(cx: &mut ParseCx<'_>) {
     let Some(name) = cx.expect("<peername> [<address>:<port>] as arguments") else { return };
     // The local member has no address; whatever is no option is one.
-    let is_option = |w: &Word| cx.tables.find::<ServerOption>(&w.text()).is_some();
+    let is_option = |w: &Word| server_option::find(cx, &w.text()).is_some();
     let addr = cx.peek().filter(|w| !is_option(w));
     cx.pos += usize::from(addr.is_some());
     member(cx, name, addr);
@@ -146,6 +149,11 @@ fn member(cx: &mut ParseCx<'_>, name: &Word, addr: Option<&Word>) {
     let wrong_addr = addr.is_some() && spec.is_none();
     let mut options = raw(cx).default_server.clone();
     parse_options(cx, &mut options, false);
+    if options.send_proxy.v1 || options.send_proxy.v2 {
+        let message =
+            format!("'{}' : 'send-proxy' is not implemented yet in a 'peers' section", cx.keyword());
+        cx.error(loc, message);
+    }
     let text = name.text().into_owned();
     if let Some(first) = raw(cx).members.iter().find(|m| m.name.value == text).map(|m| m.loc.line) {
         let message = format!("'{} {text}' : the section has a member of that name", cx.keyword());
@@ -163,7 +171,7 @@ const TRANSPORT: [&str; 4] = ["source", "tcp-ut", "tfo", "shard"];
 fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: bool) {
     while let Some(w) = cx.next() {
         let text = w.text();
-        let Some(opt) = cx.tables.find::<ServerOption>(&text) else {
+        let Some(opt) = server_option::find(cx, &text) else {
             return unknown_option(cx, w, is_default);
         };
         if opt.status == Status::Full && !TRANSPORT.contains(&opt.name) {

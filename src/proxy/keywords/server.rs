@@ -4,8 +4,8 @@ use crate::base::addr::{AddrRules, AddrSpec, Family, Host, Ports};
 use crate::config::{Keyword, Loc, ParseCx, Sections, Status, Word};
 
 use super::super::raw::{At, RawServer, ServerOptions};
-use super::server_option::ServerOption;
-use super::{raw, report_status};
+use super::server_option::{self, ServerOption};
+use super::{raw, report_status, send_proxy};
 
 /// Keywords of this file.
 pub static KEYWORDS: &[Keyword] = &[
@@ -79,6 +79,7 @@ fn add(cx: &mut ParseCx<'_>, name: &Word, addr: &Word, template: Option<(u32, u3
     let mut options = raw(cx).back.default_server.clone();
     parse_options(cx, &mut options, false);
     super::peers::check_shard(cx, &options);
+    send_proxy::check(cx, &options);
     let server = RawServer {
         name: At::new(name.text().into_owned(), name.loc),
         addr: At::new(spec, addr.loc),
@@ -101,7 +102,7 @@ pub(super) fn valid_name(cx: &mut ParseCx<'_>, name: &Word) -> bool {
 fn parse_options(cx: &mut ParseCx<'_>, options: &mut ServerOptions, is_default: bool) {
     while let Some(w) = cx.next() {
         let text = w.text();
-        let Some(opt) = cx.tables.find::<ServerOption>(&text) else {
+        let Some(opt) = server_option::find(cx, &text) else {
             return unknown_option(cx, w, is_default);
         };
         if is_default && opt.server_only {

@@ -42,7 +42,15 @@ impl Entry for ServerOption {
 }
 
 /// Every table of server options.
-pub static TABLES: &[&[ServerOption]] = &[OPTIONS, super::server_check::OPTIONS, PLANNED];
+pub static TABLES: &[&[ServerOption]] =
+    &[OPTIONS, super::server_check::OPTIONS, super::send_proxy::OPTIONS, PLANNED];
+
+/// The table's entry of a word: an option's name, with or without what stands in parentheses behind it.
+pub(super) fn find(cx: &ParseCx<'_>, word: &str) -> Option<&'static ServerOption> {
+    let (name, takes_more) = word.split_once('(').map_or((word, false), |(name, _)| (name, true));
+    let found = cx.tables.find::<ServerOption>(name)?;
+    (!takes_more || found.syntax[name.len()..].starts_with('(')).then_some(found)
+}
 
 macro_rules! works {
     ($status:expr => $name:literal, $syntax:literal, $doc:literal, $parse:expr) => {
@@ -163,12 +171,8 @@ static OPTIONS: &[ServerOption] = &[
         "How its name is resolved.",
         init_addr
     ),
-    works!("no-send-proxy", "no-send-proxy", "Undo send-proxy.", |_, _, o| o.send_proxy = 0),
-    works!("no-send-proxy-v2", "no-send-proxy-v2", "Undo send-proxy-v2.", |_, _, o| o.send_proxy = 0),
     works!("no-ssl", "no-ssl", "Undo ssl.", |_, _, _| {}),
     works!("no-check-ssl", "no-check-ssl", "Undo check-ssl.", |_, _, _| {}),
-    works!("no-send-proxy-v2-ssl", "no-send-proxy-v2-ssl", "Undo send-proxy-v2-ssl.", |_, _, _| {}),
-    works!("no-send-proxy-v2-ssl-cn", "no-send-proxy-v2-ssl-cn", "Undo send-proxy-v2-ssl-cn.", |_, _, _| {}),
 ];
 
 fn source(cx: &mut ParseCx<'_>, w: &Word, o: &mut ServerOptions) {
@@ -285,33 +289,12 @@ static PLANNED: &[ServerOption] = &[
     planned!("npn", "npn <protocols>", "TLS application protocols.", skip1),
     planned!("pool-conn-name", "pool-conn-name <expr>", "Name of pooled connections.", skip1),
     planned!("proto", "proto <name>", "Force a protocol.", skip1),
-    planned!(
-        "proxy-v2-options",
-        "proxy-v2-options <option>[,<option>]*",
-        "Fields of the PROXY header.",
-        skip1
-    ),
     planned!("quic-cc-algo", "quic-cc-algo <algo>", "QUIC congestion control.", skip1),
     planned!("renegotiate", "renegotiate", "TLS renegotiation.", skip0),
     planned!("resolve-net", "resolve-net <network>[,<network[,...]]", "Preferred networks.", skip1),
     planned!("resolve-opts", "resolve-opts <option>,<option>,...", "Resolver options.", skip1),
     planned!("resolve-prefer", "resolve-prefer <family>", "Preferred family.", skip1),
     planned!("resolvers", "resolvers <id>", "Resolve at run time.", skip1),
-    planned!("send-proxy", "send-proxy", "Send a PROXY header, version 1.", skip0),
-    planned!("send-proxy-v2", "send-proxy-v2", "Send a PROXY header, version 2.", skip0),
-    planned!("send-proxy-v2-ssl", "send-proxy-v2-ssl", "Send a PROXY header with TLS facts.", skip0),
-    planned!(
-        "send-proxy-v2-ssl-cn",
-        "send-proxy-v2-ssl-cn",
-        "Send a PROXY header with the client's name.",
-        skip0
-    ),
-    planned!(
-        "set-proxy-v2-tlv-fmt",
-        "set-proxy-v2-tlv-fmt(<id>) <fmt>",
-        "Fields of the PROXY header.",
-        skip1
-    ),
     planned!("sigalgs", "sigalgs <sigalgs>", "Signature algorithms.", skip1),
     planned!("sni", "sni <expression>", "TLS server name.", skip1),
     planned!("sni-auto", "sni-auto", "TLS server name from the Host header.", skip0),

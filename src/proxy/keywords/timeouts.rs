@@ -56,13 +56,7 @@ pub static KEYWORDS: &[Keyword] = &[
     timeout!("timeout client-fin", FRONT, "Longest silence of a half-closed client.", client_fin),
     timeout!("timeout server-fin", BACK, "Longest silence of a half-closed server.", server_fin),
     timeout!("timeout tarpit", ANY, "How long tarpitted requests are held.", tarpit),
-    timeout!(
-        "timeout client-hs",
-        FRONT,
-        "Longest wait for a TLS handshake.",
-        client_hs,
-        Status::Inert { feature: "TLS" }
-    ),
+    timeout!("timeout client-hs", FRONT, "Longest wait for the PROXY protocol's header.", client_hs),
     timeout!("timeout clitimeout", FRONT, "Old name.", client, modern("timeout client")),
     timeout!("timeout srvtimeout", BACK, "Old name.", server, modern("timeout server")),
     timeout!("timeout contimeout", BACK, "Old name.", connect, modern("timeout connect")),

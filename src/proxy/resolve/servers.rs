@@ -7,8 +7,8 @@ use crate::base::addr::{AddrSpec, Family, Host, Ports};
 use crate::config::Loc;
 
 use super::super::cookie;
-use super::super::raw::{At, InitAddr, RawServer, ServerOptions};
-use super::super::{Proxy, Server, Snapshot};
+use super::super::raw::{At, InitAddr, RawServer, SendProxyOptions, ServerOptions};
+use super::super::{HeaderVersion, Proxy, SendProxy, Server, Snapshot};
 use super::{Cx, kind_of, next_free, next_server_id, proxies};
 
 /// `pool-purge-delay` when nothing is said.
@@ -109,7 +109,7 @@ fn one(cx: &mut Cx<'_>, px: &Proxy, r: &RawServer, name: String) -> Server {
         slowstart: o.slowstart,
         check: o.check.clone(),
         track: None,
-        send_proxy: o.send_proxy,
+        send_proxy: send_proxy(&o.send_proxy),
         pool_max_conn: o.pool_max_conn.unwrap_or(None),
         pool_low_conn: o.pool_low_conn.unwrap_or(0),
         pool_purge_delay: o.pool_purge_delay.unwrap_or(PURGE_DELAY),
@@ -119,6 +119,17 @@ fn one(cx: &mut Cx<'_>, px: &Proxy, r: &RawServer, name: String) -> Server {
         implicit: false,
         loc: r.loc,
     }
+}
+
+/// What its connections begin with. Version 2 when both are asked for.
+fn send_proxy(o: &SendProxyOptions) -> Option<Box<SendProxy>> {
+    let version = match (o.v1, o.v2) {
+        (_, true) => HeaderVersion::V2,
+        (true, false) => HeaderVersion::V1,
+        (false, false) => return None,
+    };
+    let (checksum, unique_id, ssl, tlvs) = (o.checksum, o.unique_id, o.ssl, o.tlvs.clone());
+    Some(Box::new(SendProxy { version, checksum, unique_id, ssl, tlvs }))
 }
 
 /// The one server of a backend that has none and yet a target: `dispatch` or `option transparent`.

@@ -38,8 +38,11 @@ pub const ACTIONS: &[Action] = &[
     })
     .doc("takes the connection for HTTP from here on"),
     Action::new("expect-proxy", Sets::TCP_CONN, "expect-proxy layer4", |cx| {
-        cx.accept("layer4");
-        ending(|| Verdict::ExpectProxy)
+        let w = cx.arg("'layer4'")?;
+        if !w.is("layer4") {
+            return cx.error(w.loc, format_args!("only 'layer4' is possible, not '{}'", w.text()));
+        }
+        effect(|cx| cx.expect_proxy())
     })
     .doc("expects a PROXY protocol header"),
     Action::new("wait-for-body", REQ_RES, "wait-for-body time <time> [ at-least <bytes> ]", wait_for_body)

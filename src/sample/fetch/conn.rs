@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::sample::{Arg, ArgType, Args, ExprCx, Fetch, Needs, Sample, Type};
+use crate::proxy_protocol::Type as Tlv;
+use crate::sample::{Arg, ArgType, Args, Ctx, ExprCx, Fetch, Needs, Sample, Type};
 
 const CLIENT: Needs = Needs::CLIENT;
 
@@ -21,6 +22,16 @@ pub const FETCHES: &[Fetch] = &[
         .doc("local address of the client connection"),
     Fetch::new("fc_dst_port", Type::Int, CLIENT, |_, c| port(c.client_dst()))
         .doc("local port of the client connection"),
+    Fetch::new("fc_rcvd_proxy", Type::Bool, CLIENT, |_, c| Some(Sample::Bool(c.proxy_header().is_some())))
+        .doc("whether the client's connection began with a PROXY protocol header"),
+    Fetch::new("fc_pp_authority", Type::Str, CLIENT, |_, c| tlv(c, Tlv::AUTHORITY))
+        .doc("authority in the PROXY protocol header"),
+    Fetch::new("fc_pp_unique_id", Type::Str, CLIENT, |_, c| tlv(c, Tlv::UNIQUE_ID))
+        .doc("unique id in the PROXY protocol header"),
+    Fetch::new("fc_pp_tlv", Type::Str, CLIENT, |a, c| tlv(c, Tlv(u8::try_from(a.int_or(0, 0)).ok()?)))
+        .args(1, &[ArgType::Str])
+        .prepare(|_, a| tlv_type(a))
+        .doc("a field of the PROXY protocol header, by number or name"),
     Fetch::new("bc_src", Type::Addr, Needs::SERVER_CONN, |_, c| ip(c.server_src()))
         .doc("local address of the server connection"),
     Fetch::new("bc_src_port", Type::Int, Needs::SERVER_CONN, |_, c| port(c.server_src()))
@@ -88,6 +99,41 @@ fn rtt_unit(a: &mut Args) -> Result<(), (usize, String)> {
     };
     a.set(0, Arg::Int(unit));
     Ok(())
+}
+
+/// The number of the field takes the place of its name.
+fn tlv_type(a: &mut Args) -> Result<(), (usize, String)> {
+    const NAMES: [(&str, Tlv); 12] = [
+        ("ALPN", Tlv::ALPN),
+        ("AUTHORITY", Tlv::AUTHORITY),
+        ("CRC32", Tlv::CRC32C),
+        ("NETNS", Tlv::NETNS),
+        ("NOOP", Tlv::NOOP),
+        ("SSL", Tlv::SSL),
+        ("SSL_CIPHER", Tlv::SSL_CIPHER),
+        ("SSL_CN", Tlv::SSL_CN),
+        ("SSL_KEY_ALG", Tlv::SSL_KEY_ALG),
+        ("SSL_SIG_ALG", Tlv::SSL_SIG_ALG),
+        ("SSL_VERSION", Tlv::SSL_VERSION),
+        ("UNIQUE_ID", Tlv::UNIQUE_ID),
+    ];
+    let text = String::from_utf8_lossy(a.str(0).unwrap_or_default()).into_owned();
+    let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text)).map(|(_, ty)| ty.0);
+    let number = || match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u8::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let Some(n) = named.or_else(number) else {
+        let names = NAMES.map(|(name, _)| name).join(", ");
+        return Err((0, format!("'{text}' is no field; 0 to 255 are, and {names}")));
+    };
+    a.set(0, Arg::Int(i64::from(n)));
+    Ok(())
+}
+
+/// The first field of that type.
+fn tlv(c: &dyn Ctx, ty: Tlv) -> Option<Sample<'_>> {
+    c.proxy_header()?.first(ty).map(Sample::str)
 }
 
 fn time(a: &Args, d: Duration) -> Option<Sample<'static>> {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use super::super::http::keepalive::{self, Silence};
-use super::super::state::Session;
+use super::super::state::{Proxied, Session};
 use super::super::track::Track;
 use super::super::worker::{View, Worker};
 use super::codec::Blob;
@@ -16,6 +16,7 @@ use super::tunnel;
 use crate::base::time::Mono;
 use crate::net::{RecvBuf, Socket};
 use crate::proxy::{ListenerId, Mode, Server, ServerId};
+use crate::proxy_protocol::Tlvs;
 use crate::runtime::now;
 use crate::sample::VarStore;
 
@@ -135,6 +136,7 @@ impl ClientState {
             listener,
             src: s.src,
             dst: s.known_dst(),
+            header: s.header.as_ref().map(|h| (h.at, Blob(h.tlvs.as_bytes().to_vec()))),
             start: s.start,
             start_wall: s.start_wall,
             exchanges: s.exchanges,
@@ -150,6 +152,11 @@ impl ClientState {
     pub fn session(self, worker: Rc<Worker>, listener: ListenerId, socket: Socket) -> Session {
         let mut s = Session::inherited(worker, listener, socket, self.src);
         s.set_known_dst(self.dst);
+        // They were read once already: what cannot be read is none of ours.
+        s.header = self.header.map(|(at, Blob(tlvs))| {
+            let tlvs = Tlvs::parse(&tlvs).unwrap_or_default();
+            Box::new(Proxied { at: at.min(now()), tlvs })
+        });
         (s.start, s.start_wall) = (self.start.min(now()), self.start_wall);
         (s.exchanges, s.sent) = (self.exchanges, self.sent);
         let snapshot = &s.view.shared.snapshot;

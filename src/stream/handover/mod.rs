@@ -35,7 +35,7 @@ pub use names::{Arrival, Estate, Known};
 pub(super) use tunnel::{Tunnelled, leave_with_tunnel};
 
 /// The version of the messages: processes that say different ones hand nothing over.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How long a full channel is waited for before the successor counts as dead.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -25,6 +25,8 @@ coded! {
         src: Option<SocketAddr>,
         /// Our address, if it was asked for or changed by a rule.
         dst: Option<Option<SocketAddr>>,
+        /// When the PROXY protocol's header was complete that it began with, and its TLVs.
+        header: Option<(Mono, Blob)>,
         start: Mono,
         start_wall: Wall,
         exchanges: u32,

@@ -44,7 +44,8 @@ fn track() -> impl Strategy<Value = TrackState> {
 }
 
 fn client() -> impl Strategy<Value = ClientState> {
-    let place = (".{0,20}", option::of(addr()), option::of(option::of(addr())));
+    let header = option::of((mono(), blob()));
+    let place = (".{0,20}", option::of(addr()), option::of(option::of(addr())), header);
     let numbers = any::<(u64, u64, u32, u64)>();
     let names = (option::of(".{0,9}"), option::of((".{0,9}", ".{0,9}")));
     let lists = (vec((any::<u64>(), value()), 0..4), vec(track(), 0..4));
@@ -52,6 +53,7 @@ fn client() -> impl Strategy<Value = ClientState> {
         listener: place.0,
         src: place.1,
         dst: place.2,
+        header: place.3,
         start: Mono(numbers.0),
         start_wall: Wall(numbers.1),
         exchanges: numbers.2,
@@ -187,6 +189,7 @@ fn another_layout_is_another_version() {
         listener: "listener http web 127.0.0.1:80".into(),
         src: Some("10.0.0.1:1024".parse().expect("an address")),
         dst: Some(None),
+        header: Some((Mono(11), Blob(b"\x02\0\x01a".to_vec()))),
         start: Mono(3),
         start_wall: Wall(4),
         exchanges: 5,
@@ -198,7 +201,7 @@ fn another_layout_is_another_version() {
     };
     let waiting = Waiting { client, first_byte: Some(Mono(10)), received: Blob(b"GET".to_vec()) };
     let bytes = Message::Waiting(Box::new(waiting)).write();
-    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (1, 164, 46_063_226));
+    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (2, 181, 3_087_319_778));
     let bytes = Message::Tunnel(Box::default()).write();
-    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (1, 201, 2_329_557_198));
+    assert_eq!((super::VERSION, bytes.len(), crc32(&bytes)), (2, 202, 2_924_796_418));
 }

@@ -73,7 +73,10 @@ fn send(view: &View, st: &mut Stream<'_>, body: &[u8]) -> Next {
     st.x.has_response = true;
     let drained = discard_body(st);
     st.x.keep_client &= drained;
-    after_response_rules(view, st);
+    if st.x.has_request {
+        // Who sent no request gets an answer to none: the reference's parser gives it.
+        after_response_rules(view, st);
+    }
     let x = &mut st.x;
     let persistence = if x.keep_client { Persistence::KeepAlive } else { Persistence::Close };
     let version = if x.has_request { x.request.version() } else { Version::HTTP_11 };

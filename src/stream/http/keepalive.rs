@@ -187,7 +187,7 @@ async fn first_bytes_until(s: &mut Session, closes: Mono) -> Option<Heard> {
 fn idle_deadline(s: &Session) -> Mono {
     let t = s.request_timeouts(&s.view);
     let limit = if s.exchanges == 0 { t.http_request() } else { t.http_keep_alive() };
-    let deadline = limit.map_or(Mono::NEVER, |d| s.start + d);
+    let deadline = limit.map_or(Mono::NEVER, |d| s.ready() + d);
     deadline.min(after(t.client))
 }
 

@@ -57,7 +57,7 @@ pub(in crate::stream) async fn read_head(
 async fn read_more(view: &View, st: &mut Stream<'_>, head: &mut Vec<u8>) -> Result<usize, Next> {
     let t = st.s.request_timeouts(view);
     let first_byte = st.x.times.first_byte.unwrap_or(now());
-    let begin = if st.x.first { st.x.times.accept } else { first_byte };
+    let begin = if st.x.first { st.x.times.handshake } else { first_byte };
     let worker = st.s.worker.clone();
     let (listener, stays) = (st.s.listener, st.s.stays);
     let mut stop = std::pin::pin!(worker.stop.notified());
