@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
 #[allow(dead_code)]
@@ -123,7 +124,8 @@ impl Manager {
 
     fn kept(&self, kind: &str) -> Vec<String> {
         let told = self.told.lock().expect("no panic");
-        told.kept.keys().filter(|name| name.starts_with(kind)).cloned().collect()
+        let kept = told.kept.iter().filter(|(name, fds)| name.starts_with(kind) && !fds.is_empty());
+        kept.map(|(name, _)| name.clone()).collect()
     }
 
     /// The worker that serves, as its master has reported it.
@@ -164,7 +166,11 @@ fn take(told: &mut Told, text: &str, fds: Vec<OwnedFd>) {
     let name = text.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or("stored").to_owned();
     if text.lines().any(|line| line == "FDSTORE=1") {
         assert!(!name.contains(':') && name.len() <= 255, "{name}");
-        told.kept.entry(name.clone()).or_default().extend(fds);
+        // systemd does not keep the same twice, under whatever names.
+        let inode = |fd: &OwnedFd| fstat(fd).expect("it is open").st_ino;
+        let known: Vec<u64> = told.kept.values().flatten().map(inode).collect();
+        let new = fds.into_iter().filter(|fd| !known.contains(&inode(fd)));
+        told.kept.entry(name.clone()).or_default().extend(new);
     } else if text.lines().any(|line| line == "FDSTOREREMOVE=1") {
         told.kept.remove(&name);
     }
@@ -279,6 +285,45 @@ fn a_service_manager_learns_everything_and_gives_back_what_it_has_kept() {
     service.signal(Signal::SIGINT);
     assert_eq!(service.ended().code(), Some(130), "{}", manager.log());
     assert!(!runs(worker));
+}
+
+/// A worker that finishes has as much time when the master ends, or is killed, as without that.
+#[test]
+fn a_worker_that_finishes_outlives_its_master() {
+    let manager = Manager::new();
+    let server = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port = server.local_addr().expect("bound").port();
+    manager.configure(&format!(" default_backend b\nbackend b\n server s 127.0.0.1:{port}"));
+    let mut service = manager.start();
+    manager.wait_for("READY=1");
+    let first = manager.worker();
+    let mut client = TcpStream::connect(manager.activated.local_addr().expect("bound")).expect("it listens");
+    client.set_read_timeout(Some(support::PATIENCE)).expect("valid");
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+    let (mut asked, _) = server.accept().expect("the request comes");
+    manager.configure(&says("two"));
+    service.signal(Signal::SIGUSR2);
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    wait_until("its channel is kept", || manager.kept("leaving/").len() == 1);
+    for (signal, answer) in [(Signal::SIGTERM, "three"), (Signal::SIGKILL, "four")] {
+        manager.configure(&says(answer));
+        service.signal(signal);
+        service.ended();
+        assert!(runs(first), "{signal}");
+        service = manager.start();
+        manager.wait_for("READY=1");
+        wait_until("the next one answers", || manager.answer() == answer);
+    }
+    assert!(runs(first));
+    asked.write_all(b"HTTP/1.0 200 OK\r\n\r\nlate").expect("it waits");
+    drop(asked);
+    let mut text = String::new();
+    client.read_to_string(&mut text).expect("an answer");
+    assert!(text.ends_with("late"), "{text}");
+    wait_until("it ends then", || !runs(first));
+    service.signal(Signal::SIGINT);
+    service.ended();
 }
 
 #[test]

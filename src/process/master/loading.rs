@@ -208,10 +208,11 @@ impl Master {
         let Some(worker) = self.workers.iter_mut().find(|w| w.pid == old) else { return };
         let before = worker.key();
         worker.phase = Phase::Leaving;
+        // In this order: systemd does not keep one that it has already, under whatever name.
+        self.notify.forget(&before);
         if let Some(link) = &worker.link {
             self.notify.store(&worker.key(), std::os::fd::AsFd::as_fd(link));
         }
-        self.notify.forget(&before);
         let told = match (&worker.link, channel) {
             (Some(link), Some(channel)) => ToWorker::Successor(new, channel.into_fd()).send(link).is_ok(),
             _ => false,
