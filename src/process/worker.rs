@@ -544,7 +544,10 @@ async fn empty(local: &Rc<Local>, listener: &Listener, id: ListenerId) {
         drain(local, listener, id).await;
     }
     if let Err(error) = listener.refuse_new() {
-        super::messages::warning(&format!("listening socket: new clients are not turned away: {error}"));
+        // Some kernels take socket filters from root alone. Who comes in the last moment is reset then.
+        if error.kind() != std::io::ErrorKind::PermissionDenied {
+            super::messages::warning(&format!("listening socket: new clients are not turned away: {error}"));
+        }
         return drain(local, listener, id).await;
     }
     loop {
