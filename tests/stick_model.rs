@@ -54,6 +54,8 @@ mod stick {
     mod index;
     #[path = "../src/stick/key.rs"]
     mod key;
+    #[path = "../src/stick/members.rs"]
+    mod members;
     #[path = "../src/stick/schema.rs"]
     mod schema;
     #[path = "../src/stick/slab.rs"]

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use super::index::{PROCESSES, State, Touched, Want};
+use super::index::{State, Touched, Want};
 use super::schema::TOUCHED;
 use super::slab::{GIVEN, NEWEST, OLDEST, OWNED, OWNER, USED, WANTED, WORDS, ZOMBIES};
-use super::table::{GIVES_BACK, H_PROCESSES, Table, Writer};
+use super::table::{Table, Writer};
 
 impl Table {
     /// Whether there is anything for [`Writer::adopt`].
     pub fn has_orphans(&self, dead: impl Fn(u32) -> bool) -> bool {
         let slab = |s: usize, word: usize| self.w(self.slab(s) + word).load(Relaxed);
-        self.others().any(&dead)
+        self.members().any(&dead)
             || (0..self.slabs()).any(|s| match slab(s, OWNER) {
                 0 => slab(s, OWNED) > 0,
                 owner => dead((owner >> 32) as u32),
@@ -49,15 +49,7 @@ impl Writer {
             }
             self.accept(s, usize::MAX);
         }
-        // Marked, so that nobody begins to count in a part while it is given back.
-        let gone = |p: &usize| {
-            let word = t.w(H_PROCESSES + p);
-            let id = word.load(Relaxed);
-            let own = (self.owner >> 32) | GIVES_BACK;
-            let gone = id != 0 && *p != t.process() && dead(id as u32);
-            gone && word.compare_exchange(id, own, AcqRel, Relaxed).is_ok()
-        };
-        let parts: Vec<usize> = (0..PROCESSES).filter(gone).collect();
+        let parts = t.take_parts((self.owner >> 32) as u32, &dead);
         let mut entries = self.own_list();
         let before = entries.len();
         for rec in 0..t.records_ever() {
@@ -93,9 +85,7 @@ impl Writer {
             }
             t.w(t.slab(s) + OWNER).store(0, Release);
         }
-        for p in parts {
-            t.w(H_PROCESSES + p).store(0, Release);
-        }
+        t.free_parts(&parts);
         entries.len() - before
     }
 

@@ -7,7 +7,8 @@ use super::atomics::fence;
 use super::schema::{KEY, META, NEXT};
 use super::table::Table;
 
-/// Processes that use a table at once: one that serves, one that takes over from it, one that still finishes.
+/// Processes that have a part of counts of their own: one that serves, one that takes over from it, one that still
+/// finishes. More than these share parts: see [`super::members`].
 pub(super) const PROCESSES: usize = 3;
 
 /// A record's first word: uses by each process (18 bits each), state (2), version (8; the count in the record's link

@@ -30,6 +30,7 @@ mod gift;
 mod index;
 mod key;
 pub mod keywords;
+mod members;
 mod rate;
 mod remote;
 mod schema;

@@ -14,6 +14,7 @@ use crate::sys::memfd::Segment;
 
 use super::atomics::{AtomicU64, fence, seed};
 use super::index::{Meta, PROCESSES, SLABS_MAX, State, Touched, Want};
+use super::members::GUESTS;
 use super::schema::{KEY, META, NEXT, TOUCHED, WORDS_MAX};
 use super::slab;
 use super::{Changes, DataClass, DataType, Key, RateParts, Schema, Slot, current, key, rate};
@@ -21,7 +22,7 @@ use super::{Changes, DataClass, DataType, Key, RateParts, Schema, Slot, current,
 /// First word of every segment of this kind.
 const MAGIC: u64 = u64::from_le_bytes(*b"HaringST");
 /// Changes with every change of what the words mean.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 // Words of the header.
 const H_MAGIC: usize = 0;
@@ -29,18 +30,18 @@ const H_VERSION: usize = 1;
 const H_SCHEMA: usize = 2;
 const H_SEED: usize = 3;
 pub(super) const H_POOL: usize = 4;
-/// The processes that use the table, in the order of their parts of counts; 0: none.
+/// The processes that have a part of counts each, in that order; 0: none. See [`super::members`].
 pub(super) const H_PROCESSES: usize = 5;
-/// Marks a process in that list whose part the named one gives back.
-pub(super) const GIVES_BACK: u64 = 1 << 32;
 /// Slabs.
 const H_SLABS: usize = 8;
 /// 1: it holds what the peers know.
 const H_COMPLETE: usize = 9;
 /// The definition, from here on.
 const H_DEFINITION: usize = 16;
-const H_WORDS: usize = 64;
-const _: () = assert!(H_DEFINITION + WORDS_MAX <= H_WORDS && H_PROCESSES + PROCESSES <= H_SLABS);
+/// Processes that share another one's part.
+pub(super) const H_GUESTS: usize = 64;
+const H_WORDS: usize = H_GUESTS + GUESTS;
+const _: () = assert!(H_DEFINITION + WORDS_MAX <= H_GUESTS && H_PROCESSES + PROCESSES <= H_SLABS);
 
 /// Why a segment of another process cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub enum OpenError {
     /// The definition changed.
     #[error("the table is defined differently")]
     Schema,
-    /// As many processes as may use it do, or have died and were not adopted yet.
+    /// As many processes as may use it do.
     #[error("too many processes use the table")]
     Busy,
 }
@@ -112,8 +113,7 @@ impl Table {
     }
 
     /// The table that another process made, with the same schema and at least that many slabs. `process` names this
-    /// one, `dead` says of the ids of others whether they are gone: the part of one of them is taken when no other is
-    /// left, which takes time in proportion to the table's size.
+    /// one, `dead` says of the ids of others whether they are gone: see [`Table::join`].
     ///
     /// # Errors
     /// When it is not the same kind of table.
@@ -130,20 +130,7 @@ impl Table {
             return Err(OpenError::Schema);
         }
         let mut table = Table { schema, ..other };
-        let own = u64::from(process);
-        let take = |p: &usize, old: u64| {
-            let word = table.w(H_PROCESSES + p);
-            word.compare_exchange(old, own, AcqRel, Relaxed).is_ok()
-        };
-        let used = |p: &usize| table.w(H_PROCESSES + p).load(Relaxed);
-        let free = (0..PROCESSES).find(|p| used(p) == own || take(p, 0));
-        if let Some(part) = free {
-            table.process = part;
-            return Ok(table);
-        }
-        let gone = |p: &usize| dead(used(p) as u32) && take(p, used(p));
-        table.process = (0..PROCESSES).find(gone).ok_or(OpenError::Busy)?;
-        (0..table.records_ever()).for_each(|rec| table.give_back(rec, &[table.process]));
+        table.process = table.join(process, dead)?;
         Ok(table)
     }
 
@@ -168,17 +155,6 @@ impl Table {
             return Err(OpenError::Version);
         }
         Ok(table)
-    }
-
-    /// Other processes that use it.
-    pub fn others(&self) -> impl Iterator<Item = u32> + '_ {
-        let all = (0..PROCESSES).filter(|p| *p != self.process);
-        all.map(|p| self.w(H_PROCESSES + p).load(Relaxed) as u32).filter(|id| *id != 0)
-    }
-
-    /// This process has counted nothing in it, and will not.
-    pub(super) fn leave(&self) {
-        self.w(H_PROCESSES + self.process).store(0, Release);
     }
 
     /// Whether it holds all that its peers know.

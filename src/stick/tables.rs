@@ -107,9 +107,10 @@ fn writers(threads: usize) -> usize {
     threads + 1
 }
 
-/// Slabs of a new segment: room for three processes that overlap, or two with some more threads.
+/// Slabs of a new segment: room for eight processes that overlap with all their threads, or more of them that finish,
+/// with less and less. Too few would cost what the others count from then on.
 fn slabs(threads: usize) -> usize {
-    (3 * writers(threads)).next_power_of_two().max(16)
+    (8 * writers(threads)).next_power_of_two().max(16)
 }
 
 /// Slabs that an old segment has to have.
@@ -204,14 +205,6 @@ impl Tables {
     pub(super) fn list_owners(&self, id: TableId) -> usize {
         let table = &self.list[id.index()];
         table.slabs() - table.free_slabs()
-    }
-
-    /// The ids of other processes that use any of them.
-    pub fn others(&self) -> Vec<u32> {
-        let mut all: Vec<u32> = self.list.iter().flat_map(|t| t.others()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
     }
 
     /// Whether there is anything for [`Tables::adopt`].
@@ -319,7 +312,7 @@ fn open(
             writer.adopt(heritage.dead);
         }
         if table.free_slabs() < writers(threads) {
-            table.leave();
+            table.leave(std::process::id());
             return Err(OpenError::Busy);
         }
     }

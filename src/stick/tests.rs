@@ -246,13 +246,6 @@ fn another_process_opens_the_same_table_only() {
     let fd = || t.fd().try_clone_to_owned().unwrap();
     let other = Table::open(fd(), schema(10), 2, 77, |_| false).unwrap();
     assert!(other.get(9.into(), at(0)).is_some());
-    let third = Table::open(fd(), schema(10), 2, 78, |_| false).unwrap();
-    assert!(matches!(Table::open(fd(), schema(10), 2, 79, |_| false), Err(OpenError::Busy)));
-    assert_eq!(third.get(9.into(), at(0)).unwrap().uses(), 0);
-    assert_eq!(w.adopt(|process| process == 78), 0);
-    assert!(Table::open(fd(), schema(10), 2, 79, |_| false).is_ok());
-    assert!(matches!(Table::open(fd(), schema(10), 2, 80, |_| false), Err(OpenError::Busy)));
-    assert!(Table::open(fd(), schema(10), 2, 80, |process| process == 79).is_ok(), "a dead one's part");
     assert!(Table::open(fd(), schema(10), 1, 80, |_| false).is_ok(), "more slabs than needed");
     assert!(matches!(Table::open(fd(), schema(10), 3, 80, |_| false), Err(OpenError::Schema)));
     assert!(matches!(Table::open(fd(), schema(11), 2, 77, |_| false), Err(OpenError::Schema)));
@@ -262,6 +255,55 @@ fn another_process_opens_the_same_table_only() {
     ));
     let foreign = crate::sys::memfd::Segment::new("x", 9).unwrap().fd().try_clone_to_owned().unwrap();
     assert!(matches!(Table::open(foreign, schema(10), 2, 77, |_| false), Err(OpenError::Version)));
+}
+
+#[test]
+fn more_processes_than_parts_share_them_until_all_of_those_are_gone() {
+    let schema = schema(10);
+    let first = table(schema.clone(), 16);
+    let own = std::process::id();
+    let cur = first.schema().slot(DataType::ConnCur, 0).unwrap();
+    let w = Writer::claim(&first, own, 0).unwrap();
+    let total = || first.read(7.into(), cur, at(0)).unwrap();
+    let join = |process| {
+        let fd = first.fd().try_clone_to_owned().unwrap();
+        Table::open(fd, schema.clone(), 2, process, |_| false).unwrap()
+    };
+    let count = |t: &Table| {
+        let e = t.get(7.into(), at(0)).unwrap();
+        e.add(cur, 1, at(0));
+        let _ = e.keep();
+    };
+    w.get_or_insert(7.into(), at(0)).unwrap().add(cur, 1, at(0));
+    // Nobody is turned away: the fourth to the sixth are guests of the first three.
+    let all: Vec<Table> = (100..105).map(join).collect();
+    all.iter().for_each(count);
+    assert_eq!(total(), 6);
+    // 100 has a guest, 103 or 104; so has one more of the parts, and one has none.
+    let dead = |gone: &'static [u32]| move |id| gone.contains(&id);
+    assert!(first.has_orphans(dead(&[100])));
+    for gone in [&[100][..], &[100, 101], &[100, 101, 102]] {
+        w.adopt(|id| gone.contains(&id));
+        assert!(!first.has_orphans(|id| gone.contains(&id)), "{gone:?}");
+        assert!(total() >= 6 - gone.len() as u64 && total() <= 6, "{gone:?}");
+    }
+    // A part is free by now, and what nobody counts any more is gone from it.
+    let late = join(200);
+    count(&late);
+    w.adopt(dead(&[100, 101, 102, 103, 104]));
+    assert!((2..=4).contains(&total()), "{}: what shares our part stays as long as we do", total());
+    w.adopt(dead(&[100, 101, 102, 103, 104, 200]));
+    assert!(!first.has_orphans(dead(&[100, 101, 102, 103, 104, 200])));
+    let most = (0..64 + 2).filter(|n| {
+        let fd = first.fd().try_clone_to_owned().unwrap();
+        Table::open(fd, schema.clone(), 2, 300 + n, |_| false).is_ok()
+    });
+    assert_eq!(most.count(), 66);
+    let fd = first.fd().try_clone_to_owned().unwrap();
+    assert!(matches!(Table::open(fd, schema.clone(), 2, 999, |_| false), Err(OpenError::Busy)));
+    w.adopt(|id| id >= 300);
+    let fd = first.fd().try_clone_to_owned().unwrap();
+    assert!(Table::open(fd, schema, 2, 999, |_| false).is_ok());
 }
 
 proptest! {

@@ -144,3 +144,35 @@ fn a_changed_definition_keeps_what_it_can() {
     fill(&new, "clients", 2040);
     assert!(entries(&new, "clients").len() > 1900);
 }
+
+#[test]
+fn any_number_of_generations_count_on_the_same_entries() {
+    let (dir, port, mut master) = (Dir::new(), free_port(), Master::default());
+    let track = " tcp-request connection track-sc1 src table clients\n";
+    let text = config(port, CLIENTS).replace(" http-request track", &format!("{track} http-request track"));
+    let file = dir.file("a.cfg", &text);
+    let mut workers = vec![master.start(&dir, &file)];
+    let mut clients = Vec::new();
+    let current = |worker: &Worker| {
+        let all = entries(worker, "clients");
+        all.first().and_then(|e| e.split("conn_cur=").nth(1)?.split(' ').next()?.parse::<usize>().ok())
+    };
+    for n in 1..=6 {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        client.write_all(b"GET /").expect("sent");
+        clients.push(client);
+        let serving = workers.last().expect("it serves");
+        until("the client is counted", || current(serving) == Some(n));
+        let next = master.succeed(serving, &dir, &file);
+        assert_eq!(next.log, "", "nothing is made anew");
+        workers.push(next);
+    }
+    let serving = workers.pop().expect("it serves");
+    assert_eq!(current(&serving), Some(6));
+    for (left, mut client) in (0..6).rev().zip(clients) {
+        client.write_all(b" HTTP/1.0\r\n\r\n").expect("sent");
+        client.read_to_string(&mut String::new()).expect("served");
+        until("one less is counted", || current(&serving) == Some(left));
+    }
+    workers.iter_mut().for_each(|old| assert_eq!(old.process.ended().code(), Some(0)));
+}
