@@ -6,6 +6,8 @@
 mod chain;
 #[path = "handover_clients/idle.rs"]
 mod idle;
+#[path = "handover_clients/late.rs"]
+mod late;
 #[path = "handover_clients/pair.rs"]
 mod pair;
 #[path = "handover_clients/refused.rs"]

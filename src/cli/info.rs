@@ -122,7 +122,12 @@ fn activities(cx: &Context) -> Vec<Line> {
         lines.push(("description", "COS", text(description), "what the node is for ('description')"));
     }
     lines.extend([
-        ("Stopping", "MGP", ZERO, "1 while the process is stopping"),
+        (
+            "Stopping",
+            "MGP",
+            Value::U32(u32::from(cx.live.process.stopping.load(Relaxed))),
+            "1 while the process is stopping",
+        ),
         ("Jobs", "MGP", small(jobs), "client connections and listeners"),
         ("Unstoppable Jobs", "MGP", ZERO, "jobs that outlive a stop"),
         ("Listeners", "MGP", small(facts.listeners as u64), "listening sockets"),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -286,6 +287,7 @@ impl Control {
 
     /// No more connections are accepted; those that are there end here, or go to the successor.
     fn stop_serving(&mut self) {
+        self.shared.live.process.stopping.store(true, Relaxed);
         let receivers = self.receivers.take();
         match self.successor.replace(Successor::Served) {
             Some(Successor::Known(channel)) => {
@@ -327,7 +329,10 @@ impl Control {
             ToWorker::Cli(access, fd) => match cli::Access::parse(&access) {
                 Some(access) => {
                     let admin = self.admin.clone();
-                    self.handles[0].post(Box::new(move || worker::serve_admin(fd, access, admin)));
+                    // While this process stops, its threads end one by one.
+                    let runs = |join: &JoinHandle<_>| !join.is_finished();
+                    let thread = self.joins.iter().position(runs).unwrap_or(0);
+                    self.handles[thread].post(Box::new(move || worker::serve_admin(fd, access, admin)));
                 }
                 None => messages::warning(&format!("from the master: '{access}' is no level")),
             },

@@ -1,6 +1,8 @@
 //! Shared state: what every thread must see at once. Written with atomic read-modify-write operations.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst,
+};
 
 use super::super::Server;
 use super::{CheckControl, LiveAddr};
@@ -458,4 +460,6 @@ pub struct ProcessState {
     pub session_rate: Rate,
     /// Requests per second.
     pub request_rate: Rate,
+    /// It accepts no more: what runs is ended, or left to a successor.
+    pub stopping: AtomicBool,
 }
