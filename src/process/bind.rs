@@ -202,6 +202,7 @@ pub fn all(
     for line in &mut sockets.lines {
         line.sockets.extend(pool.rest(&line.addr, &line.opts));
     }
+    pool.warn_of_idle();
     pool.leave(inherited);
     if errors.is_empty() { Ok(sockets) } else { Err(errors) }
 }

@@ -222,6 +222,13 @@ pub struct Pool {
     keys: HashSet<String>,
     /// What is of no use.
     broken: Vec<String>,
+    /// Inodes of what was taken by its number.
+    numbered: HashSet<u64>,
+}
+
+/// What tells one socket from another.
+fn inode(fd: impl AsFd) -> Option<u64> {
+    nix::sys::stat::fstat(fd).ok().map(|stat| stat.st_ino)
 }
 
 impl Pool {
@@ -320,6 +327,20 @@ impl Pool {
         left.filter(|key| is_ours(key)).chain(self.broken).for_each(|key| inherited.unwanted(key));
     }
 
+    /// A warning for each socket that systemd has passed (socket activation) and no line takes: its clients would wait
+    /// for ever.
+    pub fn warn_of_idle(&self) {
+        let all = self.groups.values().flatten().filter(|old| !is_ours(&old.key));
+        for old in all.filter(|old| !inode(&old.fd).is_some_and(|id| self.numbered.contains(&id))) {
+            let addr =
+                socket::local_addr(old.fd.as_raw_fd()).map_or_else(|_| old.key.clone(), |a| a.to_string());
+            messages::warning(&format!(
+                "startup : nobody serves the socket [{addr}] that was passed to this service: no 'bind' line has its \
+                 address"
+            ));
+        }
+    }
+
     /// The next inherited one of a group.
     fn take(&mut self, group: Option<&str>, addr: &SockAddr, opts: &BindOpts) -> io::Result<Option<Named>> {
         let Some(olds) = group.and_then(|group| self.groups.get_mut(group)) else { return Ok(None) };
@@ -345,9 +366,12 @@ impl Pool {
     ) -> io::Result<Named> {
         let group = keys::key(&[LISTENER, &format!("{kind}{number}")]);
         if let Some(Old { key, fd }) = self.groups.get_mut(&group).and_then(VecDeque::pop_front) {
-            return Ok(Named { opening: open(fd)?, key, old: true, given: true });
+            let opening = open(fd)?;
+            self.numbered.extend(inode(opening.as_fd()));
+            return Ok(Named { opening, key, old: true, given: true });
         }
         let opening = open(duplicate_fd(number)?)?;
+        self.numbered.extend(inode(opening.as_fd()));
         Ok(Named { opening, key: self.free_key(&group), old: false, given: true })
     }
 

@@ -127,10 +127,8 @@ impl Master {
         }
         for program in self.programs.iter_mut().filter(|p| p.again_ns.is_some_and(|at| now >= at)) {
             program.again_ns = None;
-            let Some((name, conf)) = self.conf.programs.iter().find(|(name, _)| *name == program.name) else {
-                continue;
-            };
-            match program::spawn(conf, &self.conf.env) {
+            let name = &program.name;
+            match program::spawn(&program.conf, &self.conf.env) {
                 Ok(pid) => {
                     messages::notice(&format!("program '{name}' ({pid}) started again"));
                     (program.pid, program.started_ns) = (pid, now);

@@ -15,8 +15,8 @@ use crate::process::control::mono;
 use crate::process::link::{ToMaster, ToWorker};
 use crate::process::{daemon, messages};
 
-/// Descriptors that a worker may ask to have held while it starts.
-const KEPT_MAX: usize = 65_536;
+/// What is said when a descriptor is refused.
+const NOT_HELD: &str = "not every descriptor can be held: the next worker will not get all";
 /// Characters of the reason in a status line at most.
 const REASON_MAX: usize = 300;
 
@@ -99,8 +99,10 @@ impl Master {
             match ToMaster::receive(link) {
                 Ok(Some(message)) => self.take_message(pid, message),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                // A message of a later version than this one's.
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+                // A message of a later version than this one's, or there was no room for its descriptor.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    worker.complain(&format!("a message is lost: {error}"));
+                }
                 Ok(None) | Err(_) => {
                     worker.link = None;
                     if !worker.ours {
@@ -116,13 +118,15 @@ impl Master {
         let Some(worker) = self.workers.iter_mut().find(|w| w.pid == pid) else { return };
         match (message, &mut worker.phase) {
             (ToMaster::Keep(key, fd), Phase::Starting(start)) => {
-                if start.kept.len() < KEPT_MAX {
+                if self.store.may_keep(&key, start.kept.len()) {
                     start.kept.push((key, fd));
+                } else {
+                    worker.complain(NOT_HELD);
                 }
             }
-            (ToMaster::Keep(key, fd), Phase::Serving) => self.keep(key, fd),
+            (ToMaster::Keep(key, fd), Phase::Serving) => self.keep(pid, key, fd),
             (ToMaster::Forget(key), Phase::Serving) => self.store.forget(&key, &self.notify),
-            (ToMaster::Log(text), _) => worker.add_log(&text),
+            (ToMaster::Log(text), Phase::Starting(_)) => worker.add_log(&text),
             (ToMaster::Status(text), _) => {
                 worker.set_status(&text);
                 if worker.is_serving() {
@@ -131,13 +135,15 @@ impl Master {
             }
             (ToMaster::Ready, Phase::Starting(_)) => self.ready(pid),
             // What a worker that leaves wants is its successor's to say.
-            (ToMaster::Keep(..) | ToMaster::Forget(_) | ToMaster::Ready, _) => {}
+            (ToMaster::Keep(..) | ToMaster::Forget(_) | ToMaster::Ready | ToMaster::Log(_), _) => {}
         }
     }
 
-    fn keep(&mut self, key: String, fd: OwnedFd) {
-        if !self.store.keep(key, fd, &self.notify) {
-            messages::warning("not every descriptor can be held: the next worker will not get all");
+    fn keep(&mut self, pid: i32, key: String, fd: OwnedFd) {
+        if !self.store.keep(key, fd, &self.notify)
+            && let Some(worker) = self.worker(pid)
+        {
+            worker.complain(NOT_HELD);
         }
     }
 
@@ -150,7 +156,7 @@ impl Master {
         let took_ms = (now - worker.started_ns) / 1_000_000;
         messages::notice(&format!("worker {pid} serves, after {took_ms} ms"));
         for (key, fd) in start.kept {
-            self.keep(key, fd);
+            self.keep(pid, key, fd);
         }
         if let Some(worker) = self.workers.iter().find(|w| w.pid == pid)
             && let Some(link) = &worker.link
@@ -282,7 +288,7 @@ impl Master {
 
     /// What a worker has said until it was ready, and that it is.
     fn log_of(&mut self, pid: i32) -> String {
-        let mut log = self.worker(pid).map(|w| w.log.clone()).unwrap_or_default();
+        let mut log = self.worker(pid).map(|w| std::mem::take(&mut w.log)).unwrap_or_default();
         log.push_str(&format!("{}worker {pid} serves\n", prefix(Severity::Notice, std::process::id())));
         log
     }
@@ -327,22 +333,31 @@ impl Master {
             if let Some(at) = stays {
                 let mut program = before.remove(at);
                 program.reloads = program.reloads.saturating_add(1);
+                program.conf = conf.clone();
                 self.programs.push(program);
                 continue;
             }
             match program::spawn(conf, &self.conf.env) {
                 Ok(pid) => {
                     messages::notice(&format!("program '{name}' ({pid}) started"));
-                    self.programs.push(Program::new(name, pid, now));
+                    self.programs.push(Program::new(name, conf.clone(), pid, now));
                 }
                 Err(why) => messages::alert(&format!("program '{name}': {why}")),
             }
         }
         for mut program in before.into_iter().filter(|p| p.pid > 0) {
             program.signal(Signal::SIGUSR1, now);
+            program.reloads = 0;
             self.leaving_programs.push(program);
         }
-        self.leaving_programs.iter_mut().for_each(|p| p.reloads = p.reloads.saturating_add(1));
+        let most = self.conf.global.process.max_reloads;
+        for program in &mut self.leaving_programs {
+            program.reloads = program.reloads.saturating_add(1);
+            // It does not heed SIGUSR1; else there would be one more with each reload.
+            if program.reloads > most && program.kill_ns.is_none() {
+                program.signal(Signal::SIGTERM, now);
+            }
+        }
     }
 }
 

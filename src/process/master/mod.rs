@@ -32,19 +32,24 @@ pub mod worker;
 use std::ffi::OsString;
 use std::io::{PipeWriter, Read};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use conf::Conf;
+use nix::poll::{PollTimeout, poll};
 use program::Program;
 use supervisor::Master;
 
 use super::args::Args;
+use super::control::mono;
 use super::daemon::{self, PidFile, Side};
 use super::messages;
 
 /// Monotonic time in nanoseconds.
 pub type Ns = u64;
+
+/// How long a program may take to show that it runs. The master does nothing else meanwhile.
+const SHOW_MAX: Duration = Duration::from_secs(5);
 
 /// The second attempt to start what has failed waits so long.
 pub const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -143,15 +148,30 @@ impl Places {
             let mut command = Command::new(file);
             command.arg("-vq").args(&self.words).env_remove(state::ENV);
             let null = std::process::Stdio::null;
-            let status = command.stdin(null()).stdout(null()).stderr(null()).status();
-            match status {
-                Ok(status) if status.success() => {}
-                Ok(status) => return Err(format!("{} does not run: {status}", file.display())),
+            let child = command.stdin(null()).stdout(null()).stderr(null()).spawn();
+            match child.and_then(end_of) {
+                Ok(Some(status)) if status.success() => {}
+                Ok(Some(status)) => return Err(format!("{} does not run: {status}", file.display())),
+                Ok(None) => return Err(format!("{} does not run: it does not end", file.display())),
                 Err(error) => return Err(format!("cannot execute {}: {error}", file.display())),
             }
         }
         Ok(())
     }
+}
+
+/// How a program that only has to show itself has ended; `None`: it had to be killed.
+fn end_of(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
+    let until = mono() + SHOW_MAX;
+    while mono() < until {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let _ = poll(&mut [], PollTimeout::from(5u8));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 fn goes_to_background(args: &Args, kind: Kind, conf: &Conf) -> bool {

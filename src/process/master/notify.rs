@@ -9,11 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 use super::{cli, worker};
 use crate::sys::process::{adopt_fd, duplicate_fd};
+use crate::sys::socket;
 
 /// How long a message may wait for room.
 const SEND_MAX: Duration = Duration::from_secs(2);
@@ -163,6 +165,11 @@ pub fn passed() -> Vec<(String, OwnedFd)> {
         .into_iter()
         .filter_map(|(number, name)| {
             let fd = duplicate_fd(number).ok()?;
+            // What was passed has survived an execution: anything else is this process's own, whatever the variables say.
+            let flags = socket::lend(number, |fd| fcntl(fd, FcntlArg::F_GETFD)).ok()?;
+            if FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC) {
+                return None;
+            }
             if origin(&name, &fd) == Origin::Store {
                 // The number is of no use to anybody.
                 drop(adopt_fd(number));

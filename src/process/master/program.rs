@@ -13,9 +13,10 @@ use super::notify;
 use super::state::{self, Record};
 use super::supervisor::OBEY_MAX;
 use super::{FIRST_WAIT, Ns};
-use crate::config::Env;
+use crate::config::{Env, Loc};
 use crate::process::link;
 use crate::process::privileges::{group_id, user_id};
+use crate::proxy::global::Account;
 use crate::proxy::program::ProgramConf;
 use crate::sys::process::{die_with_parent, unblock_signals};
 
@@ -24,6 +25,8 @@ use crate::sys::process::{die_with_parent, unblock_signals};
 pub struct Program {
     /// Name of its section.
     pub name: String,
+    /// What the section says: a reload that fails must not change what becomes of it.
+    pub conf: ProgramConf,
     /// Its process id; 0 while it waits to be started again.
     pub pid: i32,
     /// Monotonic time of its start.
@@ -40,9 +43,10 @@ pub struct Program {
 
 impl Program {
     /// One that runs.
-    pub fn new(name: &str, pid: i32, now_ns: Ns) -> Program {
+    pub fn new(name: &str, conf: ProgramConf, pid: i32, now_ns: Ns) -> Program {
         Program {
             name: name.to_owned(),
+            conf,
             pid,
             started_ns: now_ns,
             reloads: 0,
@@ -68,16 +72,38 @@ impl Program {
     /// For the next image.
     pub fn save(&self, leaving: bool) -> Record {
         let record = Record::new("program").with(self.pid).with(&self.name).with(u8::from(leaving));
-        record.with(self.reloads).with(self.started_ns).with(self.kill_ns.unwrap_or(0))
+        let record = record.with(self.reloads).with(self.started_ns).with(self.kill_ns.unwrap_or(0));
+        let record = record.with(self.again_ns.unwrap_or(0));
+        let record = record.with(account_word(&self.conf.user)).with(account_word(&self.conf.group));
+        self.conf.command.iter().fold(record, Record::with)
     }
 
     /// What [`Program::save`] has written, and whether it is leaving.
     pub fn restore(record: &Record) -> Option<(Program, bool)> {
-        let pid = record.number::<i32>(1).filter(|pid| *pid > 1)?;
-        let mut program = Program::new(record.text(2), pid, record.number(5).unwrap_or(0));
+        let again_ns = record.number(7).filter(|ns| *ns > 0);
+        let pid = record.number::<i32>(1).filter(|pid| *pid > 1 || (*pid == 0 && again_ns.is_some()))?;
+        let (user, group) = (account_of_word(record.text(8)), account_of_word(record.text(9)));
+        let conf = ProgramConf { command: record.texts(10).to_vec(), user, group, stays: false };
+        let mut program = Program::new(record.text(2), conf, pid, record.number(5).unwrap_or(0));
+        program.again_ns = again_ns;
         program.reloads = record.number(4).unwrap_or(0);
         program.kill_ns = record.number(6).filter(|ns| *ns > 0);
         Some((program, record.number::<u8>(3) == Some(1)))
+    }
+}
+
+fn account_word(account: &Option<Account>) -> String {
+    match account {
+        None => String::new(),
+        Some(Account::Id(id)) => format!("#{id}"),
+        Some(Account::Name(name, _)) => format!("={name}"),
+    }
+}
+
+fn account_of_word(word: &str) -> Option<Account> {
+    match word.strip_prefix('#') {
+        Some(id) => id.parse().ok().map(Account::Id),
+        None => word.strip_prefix('=').map(|name| Account::Name(name.to_owned(), Loc::default())),
     }
 }
 
@@ -113,12 +139,19 @@ mod tests {
 
     #[test]
     fn what_is_saved_comes_back() {
-        let mut program = Program::new("a b", 4711, 12);
+        let user = Some(Account::Name("no body".to_owned(), Loc::default()));
+        let command = vec!["/bin/x".to_owned(), String::new(), "1 2".to_owned()];
+        let conf = ProgramConf { command, user, group: Some(Account::Id(7)), stays: false };
+        let mut program = Program::new("a b", conf.clone(), 4711, 12);
         program.reloads = 2;
         let text = state::write(&[program.save(true)]);
         let (again, leaving) = Program::restore(&state::parse(&text)[0]).expect("a program");
         assert_eq!((again.name.as_str(), again.pid, again.reloads, leaving), ("a b", 4711, 2, true));
-        assert_eq!((again.started_ns, again.kill_ns), (12, None));
+        assert_eq!((again.started_ns, again.kill_ns, &again.conf), (12, None, &conf));
+        // One that waits to be started again.
+        (program.pid, program.again_ns) = (0, Some(99));
+        let (again, _) = Program::restore(&program.save(false)).expect("it waits");
+        assert_eq!((again.pid, again.again_ns), (0, Some(99)));
         assert!(Program::restore(&Record::new("program").with(0).with("x")).is_none());
     }
 

@@ -49,6 +49,11 @@ impl Record {
         self.words.get(at).map_or("", String::as_str)
     }
 
+    /// The words from a position on.
+    pub fn texts(&self, from: usize) -> &[String] {
+        self.words.get(from..).unwrap_or_default()
+    }
+
     /// The number at a position.
     pub fn number<T: std::str::FromStr>(&self, at: usize) -> Option<T> {
         self.words.get(at)?.parse().ok()

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use super::notify::Notify;
 use super::state::Record;
 use super::worker;
@@ -28,10 +30,7 @@ impl Store {
     /// Hold this, in place of what has that key, here and at the service manager. False: there is too much already, or it
     /// is no key that a worker may use.
     pub fn keep(&mut self, key: String, fd: OwnedFd, notify: &Notify) -> bool {
-        if !is_allowed(&key) {
-            return false;
-        }
-        if self.held.len() >= HELD_MAX && !self.held.contains_key(&key) {
+        if !self.may_keep(&key, 0) {
             return false;
         }
         if let Some(old) = self.held.get(&key) {
@@ -44,6 +43,15 @@ impl Store {
         notify.store(&key, fd.as_fd());
         self.held.insert(key, fd);
         true
+    }
+
+    /// Whether something may be held under that key, besides so `many` others that are about to be. A part of the
+    /// descriptors that this process may have is left for its own needs, whatever workers want: without, it could not
+    /// even start another worker.
+    pub fn may_keep(&self, key: &str, many: usize) -> bool {
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+        let most = usize::try_from(limit - limit / 4).map_or(HELD_MAX, |most| most.min(HELD_MAX));
+        is_allowed(key) && (self.held.len() + many < most || (many == 0 && self.held.contains_key(key)))
     }
 
     /// Close what has that key.

@@ -355,7 +355,9 @@ impl Master {
         records.extend(self.workers.iter().filter_map(Worker::save));
         let current = self.programs.iter().map(|p| (p, false));
         let programs = current.chain(self.leaving_programs.iter().map(|p| (p, true)));
-        records.extend(programs.filter(|(p, _)| p.pid > 0).map(|(p, leaving)| p.save(leaving)));
+        records.extend(
+            programs.filter(|(p, _)| p.pid > 0 || p.again_ns.is_some()).map(|(p, leaving)| p.save(leaving)),
+        );
         self.cli.save(&mut records);
         records
     }

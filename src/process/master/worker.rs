@@ -15,7 +15,7 @@ use super::supervisor::OBEY_MAX;
 use crate::net::Channel;
 use crate::process::control::mono;
 use crate::process::link::{self, ToWorker};
-use crate::process::version;
+use crate::process::{messages, version};
 use crate::sys::process::{close_on_exec, unblock_signals};
 
 /// Text of a worker's start that is remembered at most.
@@ -115,6 +115,8 @@ pub struct Worker {
     pub log: String,
     /// It was told to end: when it is killed.
     pub kill_ns: Option<Ns>,
+    /// A message of it was refused, and that was said.
+    complained: bool,
 }
 
 impl Worker {
@@ -132,6 +134,7 @@ impl Worker {
             status: String::new(),
             log: String::new(),
             kill_ns: None,
+            complained: false,
         }
     }
 
@@ -166,6 +169,14 @@ impl Worker {
         // One that is not our child is known to be alive, and its id its own, as long as its channel is open.
         if self.ours || self.link.is_some() {
             let _ = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+
+    /// Say what is wrong with its messages: the first time only, for a worker that a stranger has taken over may send
+    /// any number of them.
+    pub fn complain(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.complained, true) {
+            messages::warning(&format!("worker {}: {what}", self.pid));
         }
     }
 
@@ -212,6 +223,7 @@ impl Worker {
             status: record.text(10).to_owned(),
             log: record.text(11).to_owned(),
             kill_ns: record.number(8).filter(|ns| *ns > 0),
+            complained: false,
         })
     }
 }
