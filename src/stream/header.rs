@@ -48,6 +48,10 @@ pub(super) async fn take(s: &mut Session) -> bool {
     let (header, received) = receive(s).await;
     match header {
         Ok(header) => {
+            if s.view.shared.snapshot.listener(s.listener).accept_proxy {
+                // `expect-proxy` was not known of when the others were counted.
+                s.view.counters().frontends[s.frontend.index()].sessions.inc();
+            }
             s.proxied(header, now());
             true
         }

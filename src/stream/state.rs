@@ -79,7 +79,10 @@ impl Session {
         c.process.connections.inc();
         let (fe, li) = (&c.frontends[s.frontend.index()], &c.listeners[listener.index()]);
         fe.connections.inc();
-        fe.sessions.inc();
+        if !s.expects_header {
+            // A session begins with the header; a connection without one stays a connection.
+            fe.sessions.inc();
+        }
         li.connections.inc();
         li.sessions.inc();
         if let Some(k) = keepalive(&s.view.proxy(s.frontend).conn.client_keep_alive) {
