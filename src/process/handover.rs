@@ -212,10 +212,11 @@ impl Receivers {
         }
         let all = self.clone();
         let run = move || {
-            // A predecessor of another version says so by its silence.
-            if !introduces || all.introduce(&line.channel).is_ok() {
-                all.receive(&line, &stopped);
+            if introduces {
+                // One that has gone hears nothing; what it sent before is ours all the same.
+                let _ = all.introduce(&line.channel);
             }
+            all.receive(&line, &stopped);
             all.lines().open.retain(|other| !Arc::ptr_eq(other, &line));
         };
         thread::Builder::new().name("haring/take".to_owned()).spawn(run).map(|_| ())

@@ -45,3 +45,22 @@ fn what_a_full_successor_does_not_take_its_own_successor_takes() {
         assert!(client.response().expect("answered").0.contains("via: c"));
     }
 }
+
+#[test]
+fn what_waited_for_a_full_successor_goes_on_though_its_sender_is_gone() {
+    let (dir, port, server) = (Dir::new(), free_port(), serve());
+    let old = Worker::start(&dir, &dir.file("a.cfg", &config("a", port, server.port, "")), None);
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(port)).collect();
+    clients.iter_mut().for_each(|c| assert_eq!(c.get("/").expect("served"), "/"));
+    let small = config("b", port, server.port, "").replace("maxconn 1000", "maxconn 2");
+    let middle = old.succeeded_by(&dir, &dir.file("b.cfg", &small));
+    old.ends_well();
+    has_connections(&middle, 2);
+    let new = middle.succeeded_by(&dir, &dir.file("c.cfg", &config("c", port, server.port, "")));
+    middle.ends_well();
+    has_connections(&new, 12);
+    for client in &mut clients {
+        client.write("GET /next HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert!(client.response().expect("answered").0.contains("via: c"));
+    }
+}
