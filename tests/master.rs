@@ -316,6 +316,21 @@ fn programs_start_end_and_stay_with_the_master() {
 }
 
 #[test]
+fn a_failed_reload_changes_nothing_for_programs() {
+    let programs = "program one\n command /bin/sleep 1003";
+    let master = Master::start(HARING, &["-W"], programs);
+    wait_until("it runs", || master.children("1003").len() == 1);
+    let first = master.children("1003");
+    master.configure("two", "nonsense");
+    master.signal(Signal::SIGUSR2);
+    master.wait_for_log("reload failed");
+    assert_eq!(master.children("1003"), first);
+    // The section is gone from the file, but that file is not in force.
+    kill(Pid::from_raw(first[0]), Signal::SIGKILL).expect("it runs");
+    wait_until("it is back", || master.children("1003").len() == 1 && master.children("1003") != first);
+}
+
+#[test]
 fn programs_are_checked() {
     let dir = Dir::new();
     let config = dir.file("a.cfg", &config(1, "one", "program p\n user nosuchuser\nprogram q\n command"));
@@ -364,6 +379,14 @@ fn a_program_file_that_does_not_run_does_not_take_over() {
     master.wait_for_log("reload failed");
     assert_eq!((master.answer().as_deref(), master.worker()), (Some("one"), worker));
     fs::remove_file(&program).expect("the file is there");
+    // Neither does one that never ends: it is killed.
+    let script = "printf '#!/bin/sh\\nexec sleep 60\\n' > haring && chmod 755 haring";
+    let written = Command::new("/bin/sh").args(["-c", script]).current_dir(&bin.0).status();
+    assert!(written.expect("a shell").success());
+    master.signal(Signal::SIGUSR2);
+    master.wait_for_log("it does not end");
+    assert_eq!((master.answer().as_deref(), master.worker()), (Some("one"), worker));
+    fs::remove_file(&program).expect("the link is there");
     fs::hard_link(HARING, &program).expect("another link in its place");
     master.reload("two");
     let exe = fs::read_link(format!("/proc/{}/exe", master.pid())).expect("it runs");
