@@ -224,14 +224,16 @@ fn put_entry(cx: &Context, entry: &Entry<'_>, of: KeyType, columns: &[(String, S
     out.push('\n');
 }
 
-fn header(name: &str, table: &Table, now: Mono, out: &mut String) {
+fn header(name: &str, table: &Table, used: u32, out: &mut String) {
     let schema = table.schema();
-    let used = used(table, now);
     let _ = writeln!(out, "# table: {name}, type: {}, size:{}, used:{used}", schema.key.name(), schema.size);
 }
 
 /// Tables of up to so many entries are counted.
 const COUNTED: u32 = 1024;
+
+/// Bytes that are shown in one go at most.
+const WHOLE_MAX: usize = 256 * 1024;
 
 /// How many entries there are. The table's own number includes what expired and was not collected yet: next to a list
 /// of all entries, a reader would see that it is too high.
@@ -252,7 +254,7 @@ fn used(table: &Table, now: Mono) -> u32 {
 pub fn show(call: &mut Call<'_>) -> Next {
     if call.args.is_empty() {
         for (_, name, table) in call.cx.stick.iter() {
-            header(name, table, runtime::now(), call.out);
+            header(name, table, used(table, runtime::now()), call.out);
         }
         return Next::Continue;
     }
@@ -271,7 +273,10 @@ pub fn show(call: &mut Call<'_>) -> Next {
     let (of, now) = (table.schema().key, runtime::now());
     let one = match which {
         Which::All(filters) => {
-            header(&name, &table, now, call.out);
+            if whole(call, &name, &table, &filters, &columns) {
+                return Next::Continue;
+            }
+            header(&name, &table, used(&table, now), call.out);
             let cx = call.cx.clone();
             return each(table, filters, move |entry, out| put_entry(&cx, &entry, of, &columns, out));
         }
@@ -285,10 +290,37 @@ pub fn show(call: &mut Call<'_>) -> Next {
         }
     };
     if let Some(entry) = one {
-        header(&name, &table, now, call.out);
+        header(&name, &table, used(&table, now), call.out);
         put_entry(call.cx, &entry, of, &columns, call.out);
     }
     Next::Continue
+}
+
+/// Shows a small table in one go: its head counts what is listed, whatever other threads do. False: it is too large.
+fn whole(
+    call: &mut Call<'_>,
+    name: &str,
+    table: &Table,
+    filters: &[Filter],
+    columns: &[(String, Slot)],
+) -> bool {
+    if table.records() > COUNTED {
+        return false;
+    }
+    let (of, now) = (table.schema().key, runtime::now());
+    let (mut live, mut list) = (0, String::new());
+    for entry in (0..table.records()).filter_map(|rec| table.at_record(rec, now)) {
+        live += 1;
+        if filters.iter().all(|filter| filter.passes(&entry, now)) {
+            put_entry(call.cx, &entry, of, columns, &mut list);
+        }
+        if list.len() > WHOLE_MAX {
+            return false;
+        }
+    }
+    header(name, table, live, call.out);
+    call.out.push_str(&list);
+    true
 }
 
 /// Does something with every entry that passes the filters, some at a time.

@@ -120,7 +120,8 @@ fn a_predecessor_that_talks_nonsense_does_no_harm() {
         own.send(message, &[]).expect("sent");
         own.send(message, &[null.as_fd()]).expect("sent");
     }
-    own.send(b"H\x01\x00\x00\x00", &[]).expect("sent");
+    let version = haring::stream::handover::VERSION.to_le_bytes();
+    own.send(&[b"H", &version[..]].concat(), &[]).expect("sent");
     assert_eq!(answer()[0], b'N');
     assert_eq!(Client::connect(port).get("/").expect("served"), "/");
     drop(own);
