@@ -207,5 +207,7 @@ fn main() {
          {downloads} downloads, {echoes} echoes through tunnels, {idle} requests of idle clients; {failed} failed, all \
          allowed: {held}"
     );
+    // The machine ends with it; `exit` would leave it behind.
+    drop((traffic, service));
     std::process::exit(i32::from(!held));
 }
