@@ -60,21 +60,23 @@ impl Blow {
     }
 
     fn strike(self, service: &Service, random: &mut Random) {
-        let kill = |pid: i32| service.machine.done(&["kill", "-KILL", &pid.to_string()]);
+        let kill =
+            |pid: i32| pid > 1 && service.machine.run(&["kill", "-KILL", &pid.to_string()]).status.success();
         match self {
             Blow::None => {}
-            Blow::KilledWorker => {
-                let workers = service.workers();
-                kill(workers[random.below(workers.len() as u64) as usize]);
-            }
-            Blow::KilledMaster => {
-                kill(service.main());
-            }
+            // One that has just ended by itself cannot be killed.
+            Blow::KilledWorker => while !kill(any(&service.workers(), random)) {},
+            Blow::KilledMaster => while !kill(service.main()) {},
             Blow::Restart => {
                 service.machine.done(&["systemctl", "restart", UNIT]);
             }
         }
     }
+}
+
+/// One of them; 0 when there is none.
+fn any(pids: &[i32], random: &mut Random) -> i32 {
+    pids.get(random.below(pids.len().max(1) as u64) as usize).copied().unwrap_or(0)
 }
 
 /// Another number of threads, and a second address or not.
